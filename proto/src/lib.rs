@@ -7,11 +7,16 @@
 //! instead of copying, and keeping one keeps that buffer alive.
 
 /// Package `millpond.v1`.
+#[expect(
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    unused_qualifications,
+    reason = "generated: the house rules do not bind the generator"
+)]
 pub mod v1 {
     tonic::include_proto!("millpond.v1");
 }
 
 /// The contract as an encoded `google.protobuf.FileDescriptorSet`, without its comments: what server
 /// reflection answers from.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/millpond.fds"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/millpond.fds"));
