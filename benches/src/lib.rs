@@ -1,1 +1,15 @@
-//! millpond-benches
+//! What Millpond is measured with: recorded and synthetic workloads, the caches'
+//! common face, and reports that a person and a program can read.
+//!
+//! The library knows no cache. Those it is run against are dev-dependencies of the
+//! benches, so that `millpond bench` can link the workloads without them.
+
+pub mod lockfile;
+pub mod reference;
+pub mod report;
+pub mod stopwatch;
+pub mod subject;
+pub mod table;
+pub mod trace;
+pub mod workload;
+pub mod zipf;

@@ -1,0 +1,123 @@
+//! Hit ratios over recorded traces: each cache bounded by the same weight an entry,
+//! one caller, `get` and after a miss `insert`. Nothing else is called: what a
+//! cache puts off runs when the cache itself decides to.
+//!
+//! LRU and the optimum are computed exactly. Arguments name traces to run
+//! (`-- multi3 sprite`); `--quick` leaves out those of millions of accesses.
+
+use std::{error::Error, io, io::Write, path::Path};
+
+use millpond_benches::{
+    reference::{lru_hits, optimum_hits},
+    subject::{Capacity, Key, Subject, Value, Visitor},
+    table::Table,
+    trace::Trace,
+    workload::ENTRY_BYTES,
+};
+
+mod peers;
+
+const TRACES: [&str; 4] = [
+    "multi3.trace.gz",
+    "sprite.trace.gz",
+    "orm-busy.trace.xz",
+    "w106.trace.xz",
+];
+const PER_CENT: [usize; 2] = [10, 1];
+const QUICK_LIMIT: usize = 1_000_000;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let asked = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    // Without `--bench` cargo is only checking that the target runs.
+    let quick = asked("--quick") || !asked("--bench");
+    let named: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
+
+    let mut titles = Titles(Vec::new());
+    peers::visit_all(&mut titles);
+    let mut header = vec![
+        "trace".to_owned(),
+        "size".into(),
+        "entries".into(),
+        "LRU".into(),
+    ];
+    header.extend(titles.0);
+    header.push("optimum".into());
+    let mut table = Table::new(header);
+
+    for file in TRACES {
+        if !named.is_empty() && !named.iter().any(|name| file.starts_with(name.as_str())) {
+            continue;
+        }
+        let trace = Trace::open(
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("traces")
+                .join(file),
+        )?;
+        if quick && trace.accesses.len() > QUICK_LIMIT {
+            continue;
+        }
+        let distinct = trace.distinct();
+        for per_cent in PER_CENT {
+            let entries = (distinct * per_cent / 100).max(1);
+            table.push(row(&trace, per_cent, entries));
+        }
+    }
+    writeln!(io::stdout().lock(), "hit ratio in %\n\n{table}")?;
+    Ok(())
+}
+
+fn row(trace: &Trace, per_cent: usize, entries: usize) -> Vec<String> {
+    let accesses = &trace.accesses;
+    let percent = |hits: u64| format!("{:.2}", 100.0 * hits as f64 / accesses.len() as f64);
+    let mut hits = Hits {
+        accesses,
+        entries,
+        found: Vec::new(),
+    };
+    peers::visit_all(&mut hits);
+
+    let mut row = vec![
+        trace.name.clone(),
+        format!("{per_cent} %"),
+        entries.to_string(),
+    ];
+    row.push(percent(lru_hits(accesses, entries)));
+    row.extend(hits.found.into_iter().map(percent));
+    row.push(percent(optimum_hits(accesses, entries)));
+    row
+}
+
+struct Titles(Vec<String>);
+
+impl Visitor for Titles {
+    fn visit<S: Subject + 'static>(&mut self) {
+        self.0.push(peers::title::<S>());
+    }
+}
+
+struct Hits<'a> {
+    accesses: &'a [u64],
+    entries: usize,
+    found: Vec<u64>,
+}
+
+impl Visitor for Hits<'_> {
+    fn visit<S: Subject + 'static>(&mut self) {
+        let subject = S::build(Capacity {
+            entries: self.entries,
+            entry_bytes: ENTRY_BYTES,
+        });
+        let value = Value::from_static(&[7; 8]);
+        let mut hits = 0;
+        for access in self.accesses {
+            let key: Key = Box::new(access.to_be_bytes());
+            if subject.get(&key) {
+                hits += 1;
+            } else {
+                subject.insert(key, value.clone());
+            }
+        }
+        self.found.push(hits);
+    }
+}
