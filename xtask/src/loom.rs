@@ -56,11 +56,9 @@ pub(crate) fn run() -> Result<(), Failure> {
         return Ok(());
     }
     let binaries = binaries::build(&mut cargo_test(&["--no-run"]))?;
-    planted::prove(
-        &promises,
-        &binaries,
-        &workspace::root().join(TARGET).join("planted"),
-    )
+    let logs = workspace::root().join(TARGET).join("planted");
+    // All models have just passed without a bug.
+    planted::fail_with_bug(&promises, &binaries, &logs)
 }
 
 fn cargo_test(arguments: &[&str]) -> Command {
