@@ -85,7 +85,7 @@ fn main() -> io::Result<()> {
 struct Runner<'a> {
     name: &'static str,
     title: String,
-    run: Box<dyn Fn(usize, u64) -> Run + 'a>,
+    run: Box<dyn Fn(usize, u64, u64) -> Run + 'a>,
 }
 
 struct Runners<'a> {
@@ -100,7 +100,9 @@ impl Visitor for Runners<'_> {
         self.list.push(Runner {
             name: S::NAME,
             title: peers::title::<S>(),
-            run: Box::new(move |threads, operations| plan.run(&subject, threads, operations)),
+            run: Box::new(move |threads, offset, operations| {
+                plan.run(&subject, threads, offset, operations)
+            }),
         });
     }
 }
@@ -110,10 +112,14 @@ impl Visitor for Runners<'_> {
 fn alternate(runners: &[Runner<'_>], threads: usize, effort: Effort) -> Vec<Vec<Run>> {
     (0..effort.rounds)
         .map(|round| {
+            let offset = round as u64 * effort.operations;
             let mut runs: Vec<(usize, Run)> = (0..runners.len())
                 .map(|step| {
                     let place = (round + step) % runners.len();
-                    (place, (runners[place].run)(threads, effort.operations))
+                    (
+                        place,
+                        (runners[place].run)(threads, offset, effort.operations),
+                    )
                 })
                 .collect();
             runs.sort_by_key(|&(place, _)| place);

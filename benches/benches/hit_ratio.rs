@@ -1,6 +1,8 @@
 //! Hit ratios over recorded traces: each cache bounded by the same weight an entry,
 //! one caller, `get` and after a miss `insert`. Nothing else is called: what a
-//! cache puts off runs when the cache itself decides to.
+//! cache puts off runs when the cache itself decides to. moka has a second column,
+//! bounded by a count of entries without a weigher: its sketch of popularity is then
+//! sized otherwise, and decides otherwise.
 //!
 //! LRU and the optimum are computed exactly. Arguments name traces to run
 //! (`-- multi3 sprite`); `--quick` leaves out those of millions of accesses.
@@ -34,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let named: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
 
     let mut titles = Titles(Vec::new());
-    peers::visit_all(&mut titles);
+    visit_all(&mut titles);
     let mut header = vec![
         "trace".to_owned(),
         "size".into(),
@@ -67,6 +69,33 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+fn visit_all(visitor: &mut impl Visitor) {
+    visitor.visit::<MokaByCount>();
+    peers::visit_all(visitor);
+}
+
+struct MokaByCount(moka::sync::Cache<Key, Value, ahash::RandomState>);
+
+impl Subject for MokaByCount {
+    const NAME: &'static str = "moka by count";
+    const PACKAGE: &'static str = "moka";
+
+    fn build(capacity: Capacity) -> Self {
+        let cache = moka::sync::Cache::builder()
+            .max_capacity(capacity.entries as u64)
+            .build_with_hasher(ahash::RandomState::new());
+        Self(cache)
+    }
+
+    fn get(&self, key: &Key) -> bool {
+        self.0.get(key).is_some()
+    }
+
+    fn insert(&self, key: Key, value: Value) {
+        self.0.insert(key, value);
+    }
+}
+
 fn row(trace: &Trace, per_cent: usize, entries: usize) -> Vec<String> {
     let accesses = &trace.accesses;
     let percent = |hits: u64| format!("{:.2}", 100.0 * hits as f64 / accesses.len() as f64);
@@ -75,7 +104,7 @@ fn row(trace: &Trace, per_cent: usize, entries: usize) -> Vec<String> {
         entries,
         found: Vec::new(),
     };
-    peers::visit_all(&mut hits);
+    visit_all(&mut hits);
 
     let mut row = vec![
         trace.name.clone(),

@@ -42,8 +42,13 @@ impl Visitor for Group<'_> {
             .measurement_time(Duration::from_secs(3));
         for threads in THREADS {
             let id = BenchmarkId::new(peers::title::<S>(), format!("{threads} threads"));
+            let mut offset = 0;
             group.bench_function(id, |bencher| {
-                bencher.iter_custom(|times| self.plan.run(&subject, threads, times).elapsed);
+                bencher.iter_custom(|times| {
+                    let run = self.plan.run(&subject, threads, offset, times);
+                    offset += times;
+                    run.elapsed
+                });
             });
         }
         group.finish();

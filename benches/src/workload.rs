@@ -4,7 +4,7 @@
 //! are started before the clock is. A cache is driven as a plain caller would:
 //! `get`, and where the workload says so `insert` after a miss.
 
-use std::{sync::Barrier, thread, time::Duration};
+use std::{iter::Cycle, slice, sync::Barrier, thread, time::Duration};
 
 use crate::{
     stopwatch::Stopwatch,
@@ -21,7 +21,7 @@ pub const KEY_BYTES: usize = 32;
 /// What an entry of the workloads weighs.
 pub const ENTRY_BYTES: u16 = 160;
 /// Accesses drawn beforehand for each thread; a longer run repeats them.
-const DRAWN: usize = 1 << 20;
+const DRAWN: usize = 1 << 22;
 
 /// What is asked of a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +132,12 @@ impl Plan {
             entry_bytes: ENTRY_BYTES,
         });
         if self.workload.inserts() {
-            drive::<S, true>(&subject, self, 0, DRAWN as u64);
+            drive::<S, true>(
+                &subject,
+                self.accesses[0].iter().cycle(),
+                self,
+                DRAWN as u64,
+            );
         } else {
             for key in &self.keys {
                 subject.insert(key.clone(), self.value.clone());
@@ -142,21 +147,34 @@ impl Plan {
         subject
     }
 
-    /// Times `operations` on each of `threads` threads.
+    /// Times `operations` on each of `threads` threads, beginning with the access at
+    /// `offset`. A run that begins where the one before ended asks for what a cache
+    /// has not just seen; one that begins anew would find it warmed for exactly that.
     ///
     /// # Panics
     /// More threads than the plan was drawn for.
     #[must_use]
-    pub fn run<S: Subject>(&self, subject: &S, threads: usize, operations: u64) -> Run {
+    pub fn run<S: Subject>(
+        &self,
+        subject: &S,
+        threads: usize,
+        offset: u64,
+        operations: u64,
+    ) -> Run {
         assert!(threads <= self.accesses.len(), "drawn for fewer threads");
         let together = Barrier::new(threads);
-        let one = |thread| {
+        let start = usize::try_from(offset % DRAWN as u64).expect("below a usize");
+        let one = |thread: usize| {
+            let mut accesses = self.accesses[thread].iter().cycle();
+            if let Some(skipped) = start.checked_sub(1) {
+                accesses.nth(skipped);
+            }
             together.wait();
             let watch = Stopwatch::start();
             let hits = if self.workload.inserts() {
-                drive::<S, true>(subject, self, thread, operations)
+                drive::<S, true>(subject, accesses, self, operations)
             } else {
-                drive::<S, false>(subject, self, thread, operations)
+                drive::<S, false>(subject, accesses, self, operations)
             };
             (watch.elapsed(), hits)
         };
@@ -182,11 +200,10 @@ impl Plan {
 
 fn drive<S: Subject, const INSERT: bool>(
     subject: &S,
+    mut accesses: Cycle<slice::Iter<'_, u32>>,
     plan: &Plan,
-    thread: usize,
     operations: u64,
 ) -> u64 {
-    let mut accesses = plan.accesses[thread].iter().cycle();
     let mut hits = 0;
     for _ in 0..operations {
         let Some(&index) = accesses.next() else { break };
@@ -250,7 +267,7 @@ mod tests {
     fn hit_workloads_fill_every_key_and_only_hit() {
         let plan = Plan::new(Workload::HitHot64, 2);
         let subject: Everything = plan.filled();
-        let run = plan.run(&subject, 2, 1000);
+        let run = plan.run(&subject, 2, 0, 1000);
         assert_eq!((run.operations, run.hits), (1000, 2000));
         assert_eq!(subject.inserts.into_inner(), 64);
     }
@@ -262,7 +279,7 @@ mod tests {
             entries: 1,
             entry_bytes: 1,
         });
-        let run = plan.run(&subject, 1, 5000);
+        let run = plan.run(&subject, 1, 0, 5000);
         assert_eq!(run.hits + subject.inserts.into_inner(), 5000);
         assert!(run.hits < 5000);
     }
