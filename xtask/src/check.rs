@@ -57,7 +57,9 @@ pub(crate) fn run() -> Result<(), Failure> {
     if breaches == 0 {
         Ok(())
     } else {
-        Err(Failure::new(format!("{breaches} places break a rule, see above")))
+        Err(Failure::new(format!(
+            "{breaches} places break a rule, see above"
+        )))
     }
 }
 
