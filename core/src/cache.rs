@@ -1,0 +1,62 @@
+//! The cache: entries, leases, invalidation.
+//!
+//! [`Pond`] is the whole of it. A read ([`Pond::get`]) is a [`Lookup`]: an answer,
+//! or a future to wait on. An [`Answer`] carries what was found, a [`Lease`] when
+//! it is the caller's turn to load, or the reason for neither. Loads are settled
+//! through their lease ([`Lease::settle`]) or its identity ([`Pond::fill`]).
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `pond` | the composition: everything one pod's cache is made of |
+//! | `read`, `begin` | what a read comes to; who may load |
+//! | `write`, `invalidate` | settling loads, `Set`, invalidations |
+//! | `fill/*` | leases, flights, waiters |
+//! | `index`, `residency` | L1: the store, and who decides what stays |
+//! | `entry`, `expiry`, `policy` | what is held, and for how long |
+//! | `scope`, `barrier`, `tags` | tenants and caches, and invalidating them whole |
+//! | `store`, `lookup` | the seam to L2, and the lookup over both levels |
+//! | `sweep` | what time leaves behind |
+
+mod answer;
+mod barrier;
+mod begin;
+mod entry;
+pub mod expiry;
+mod fill;
+mod index;
+mod invalidate;
+mod key;
+pub mod lookup;
+mod name;
+mod policy;
+mod pond;
+mod read;
+mod residency;
+mod scope;
+mod stats;
+pub mod store;
+mod sweep;
+mod tags;
+mod write;
+
+pub use answer::{
+    Answer, Hit, LoadBy, LoadError, Lookup, MAX_LOAD_ERROR_LEN, Reason, Source, Want,
+};
+pub use barrier::Invalidation;
+pub use entry::{Body, Entry};
+pub use fill::lease::{Fill, Filled, Grant, Lease, Settlement};
+pub use fill::waiter::Waiter;
+pub use index::ENTRY_OVERHEAD;
+pub use invalidate::Target;
+pub use key::{MAX_KEY_LEN, check_key, triple};
+pub use name::{BadField, CacheName, TenantId};
+pub use policy::{Mode, Policy, PolicyError, Times};
+pub use pond::{Config, Gauges, Pond};
+pub use scope::{Scope, TooManyCaches};
+pub use stats::Totals;
+pub use sweep::Sweeper;
+pub use tags::{MAX_TAG_LEN, MAX_TAGS, check_tags};
+pub use write::{MAX_ETAG_LEN, Write, WriteError, Written, check_etag};
+
+#[cfg(millpond_loom)]
+pub mod model;

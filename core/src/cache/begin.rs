@@ -1,0 +1,174 @@
+//! Who may load: granting leases, and handing them on.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::answer::Want;
+use super::entry::Node;
+use super::fill::flight::{Flight, Load};
+use super::fill::lease::{FillRight, Lease};
+use super::fill::stripe::State;
+use super::fill::waiter::{Cell, Outcome, TakeOver};
+use super::key::Key;
+use super::pond::Pond;
+use super::scope::Scope;
+use super::stats::Count;
+use crate::clock::Time;
+use crate::sync::Ordering;
+
+/// A load about to begin.
+pub(super) struct Plan<'a> {
+    pub(super) scope: &'a Arc<Scope>,
+    pub(super) key: &'a Key,
+    pub(super) want: &'a Want,
+    /// What is held now and may be confirmed by the origin.
+    pub(super) base: Option<&'a Node>,
+    pub(super) observed: Option<Arc<Node>>,
+    pub(super) exclusive: bool,
+}
+
+impl Pond {
+    /// Records a load that begins now and leases it. `None` when too many are
+    /// unsettled. Under the stripe's lock; the lease must not be dropped there.
+    pub(super) fn begin(self: &Arc<Self>, state: &mut State, plan: Plan<'_>) -> Option<Lease> {
+        let now = self.clock.precise();
+        let flight = state
+            .flights
+            .entry(plan.key.clone())
+            .or_insert_with(|| Flight::new(Arc::clone(plan.scope)));
+        // Count first, so that the bound holds whoever else is counting.
+        if self.unsettled.fetch_add(1, Ordering::Relaxed) >= self.max_loads {
+            self.loads_ended(1 + flight.drop_ended(now));
+            return None;
+        }
+        let token = self.tokens.issue();
+        let deadline = now.after(Self::lease_time(plan.scope, plan.want.lease));
+        let pushed_out = flight.begin(Load {
+            token,
+            began: self.versions.next(&self.clock),
+            began_at: now,
+            deadline,
+            softened: false,
+            base: plan.base.map(|node| node.entry.version),
+            observed: plan.observed,
+            exclusive: plan.exclusive,
+        });
+        self.loads_ended(pushed_out);
+        if let Some(node) = plan.base {
+            node.refreshing_until(deadline);
+        }
+        Some(Lease::new(FillRight {
+            pond: Arc::clone(self),
+            scope: Arc::clone(plan.scope),
+            key: plan.key.clone(),
+            token,
+            deadline,
+            etag: plan
+                .base
+                .map_or_else(Bytes::new, |node| node.entry.etag.clone()),
+        }))
+    }
+
+    /// Gives the lease of a key whose leader is gone to the next waiter.
+    pub(super) fn promote(self: &Arc<Self>, key: &Key) {
+        loop {
+            let (cell, lease) = {
+                let stripe = self.stripes.of(&key.borrow());
+                let mut state = stripe.state.lock();
+                let Some(flight) = state.flights.get_mut(key) else {
+                    return;
+                };
+                if flight.leader(self.clock.precise()).is_some() {
+                    return; // somebody leads already; the waiters wait for that
+                }
+                let Some(cell) = flight.next_waiter() else {
+                    if flight.is_idle() {
+                        state.flights.remove(key);
+                    }
+                    return;
+                };
+                let scope = Arc::clone(&flight.scope);
+                let want = Want::load_until(Time::FAR);
+                (cell, self.lead(&mut state, &scope, key, &want))
+            };
+            // Full: the waiter goes on waiting and tries again at its deadline.
+            let Some(lease) = lease else { return };
+            match cell.offer(Outcome::Lead(lease)) {
+                Ok(()) => {
+                    self.counters.one(Count::Promoted);
+                    return;
+                }
+                // It left meanwhile. Take the record back by hand (dropping the
+                // lease would come back here, once a departed waiter deep).
+                Err(Outcome::Lead(lease)) => {
+                    let token = lease.detach().token;
+                    let stripe = self.stripes.of(&key.borrow());
+                    let mut state = stripe.state.lock();
+                    if let Some(flight) = state.flights.get_mut(key)
+                        && flight.settle(token).is_some()
+                    {
+                        self.loads_ended(1);
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Begins an exclusive load on behalf of a waiter.
+    fn lead(
+        self: &Arc<Self>,
+        state: &mut State,
+        scope: &Arc<Scope>,
+        key: &Key,
+        want: &Want,
+    ) -> Option<Lease> {
+        let held = self.l1.get(&key.borrow());
+        let base = held.as_deref().filter(|node| self.usable(node));
+        self.begin(
+            state,
+            Plan {
+                scope,
+                key,
+                want,
+                base,
+                observed: None,
+                exclusive: true,
+            },
+        )
+    }
+
+    /// What a waiter finds whose leader's lease has run out.
+    pub(super) fn take_over(
+        self: &Arc<Self>,
+        scope: &Arc<Scope>,
+        key: &Key,
+        want: &Want,
+        cell: &Arc<Cell>,
+    ) -> TakeOver {
+        let stripe = self.stripes.of(&key.borrow());
+        let mut state = stripe.state.lock();
+        let leader = state
+            .flights
+            .get(key)
+            .and_then(|flight| flight.leader(self.clock.precise()));
+        if let Some(leader) = leader {
+            return TakeOver::Follow {
+                until: leader.deadline,
+            };
+        }
+        // Under the lock nobody promotes this waiter; it may have been handed
+        // something before.
+        if let Some(outcome) = cell.leave() {
+            return TakeOver::Handed(outcome);
+        }
+        match self.lead(&mut state, scope, key, want) {
+            Some(lease) => {
+                self.counters.one(Count::Promoted);
+                TakeOver::Lead(lease)
+            }
+            None => TakeOver::Full,
+        }
+    }
+}

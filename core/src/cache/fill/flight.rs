@@ -1,0 +1,183 @@
+//! One key's loads and waiters: the table's logic without its lock.
+
+use std::sync::Arc;
+
+use super::waiter::Cell;
+use crate::cache::entry::Node;
+use crate::cache::scope::Scope;
+use crate::clock::Time;
+use crate::fence::Token;
+use crate::planted::{Bug, planted};
+use crate::version::Version;
+
+/// Loads remembered beside each other for one key. More can only pile up when
+/// leases expire faster than loads end; then the oldest loses its right to store.
+const MAX_LOADS: usize = 16;
+
+/// Callers that may load at once in observe mode, for one key.
+pub(crate) const MAX_OBSERVERS: usize = 64;
+
+/// Waiter lists shorter than this are not searched for the departed.
+const COMPACT_FROM: usize = 64;
+
+/// A load that was begun and may still be stored.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) token: Token,
+    pub(crate) began: Version,
+    pub(crate) began_at: Time,
+    /// When its lease ends.
+    pub(crate) deadline: Time,
+    /// A soft invalidation came after it began: its value is stale at birth.
+    pub(crate) softened: bool,
+    /// The version of the entry it revalidates.
+    pub(crate) base: Option<Version>,
+    /// In observe mode: what would have been served.
+    pub(crate) observed: Option<Arc<Node>>,
+    /// Whether its lease is exclusive (all are but the observers').
+    pub(crate) exclusive: bool,
+}
+
+/// The loads and waiters of one key.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub(crate) scope: Arc<Scope>,
+    loads: Vec<Load>,
+    waiters: Vec<Arc<Cell>>,
+    compact_at: usize,
+}
+
+/// What became of a load's record.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) load: Load,
+    /// Whether it held the flight's latest lease: its fate is the waiters' fate.
+    pub(crate) was_leader: bool,
+}
+
+impl Flight {
+    pub(crate) fn new(scope: Arc<Scope>) -> Self {
+        Self {
+            scope,
+            loads: Vec::with_capacity(1),
+            waiters: Vec::new(),
+            compact_at: COMPACT_FROM,
+        }
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.loads.is_empty() && self.waiters.is_empty()
+    }
+
+    pub(crate) fn loads(&self) -> usize {
+        self.loads.len()
+    }
+
+    pub(crate) fn waiters(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// The load whose lease excludes others now.
+    pub(crate) fn leader(&self, now: Time) -> Option<&Load> {
+        if planted(Bug::TwoLeaders) {
+            return None;
+        }
+        let floor = self.scope.floor();
+        let last = self.loads.iter().rfind(|load| load.exclusive)?;
+        (now < last.deadline && last.began > floor).then_some(last)
+    }
+
+    /// Adds a load; returns how many records it pushed out.
+    pub(crate) fn begin(&mut self, load: Load) -> usize {
+        let limit = if load.exclusive {
+            MAX_LOADS
+        } else {
+            MAX_OBSERVERS
+        };
+        let surplus = (self.loads.len() + 1).saturating_sub(limit);
+        self.loads.drain(..surplus);
+        self.loads.push(load);
+        surplus
+    }
+
+    pub(crate) fn load(&self, token: Token) -> Option<&Load> {
+        self.loads.iter().find(|load| load.token == token)
+    }
+
+    pub(crate) fn load_mut(&mut self, token: Token) -> Option<&mut Load> {
+        self.loads.iter_mut().find(|load| load.token == token)
+    }
+
+    /// Whether `token` is the flight's latest exclusive load.
+    pub(crate) fn is_latest(&self, token: Token) -> bool {
+        self.loads
+            .iter()
+            .rfind(|load| load.exclusive)
+            .is_some_and(|load| load.token == token)
+    }
+
+    /// Takes the record of `token` out.
+    pub(crate) fn settle(&mut self, token: Token) -> Option<Settled> {
+        let at = if planted(Bug::SettleAnyToken) {
+            self.loads.len().checked_sub(1)?
+        } else {
+            self.loads.iter().position(|load| load.token == token)?
+        };
+        let was_leader = self.is_latest(self.loads[at].token);
+        Some(Settled {
+            load: self.loads.remove(at),
+            was_leader,
+        })
+    }
+
+    /// Removes loads that began before `version`; returns how many.
+    pub(crate) fn void_before(&mut self, version: Version) -> usize {
+        let before = self.loads.len();
+        self.loads.retain(|load| load.began > version);
+        before - self.loads.len()
+    }
+
+    /// Marks loads that began before `version`: their values are stale at birth.
+    pub(crate) fn soften_before(&mut self, version: Version) {
+        for load in &mut self.loads {
+            load.softened |= load.began < version;
+        }
+    }
+
+    /// Removes loads that can never be stored any more; returns how many.
+    pub(crate) fn drop_ended(&mut self, now: Time) -> usize {
+        let max_load = self.scope.policy.max_load;
+        let before = self.loads.len();
+        self.loads
+            .retain(|load| now.since(load.began_at) < max_load);
+        before - self.loads.len()
+    }
+
+    /// Adds a waiter.
+    pub(crate) fn wait(&mut self, cell: Arc<Cell>) {
+        if self.waiters.len() >= self.compact_at {
+            self.waiters.retain(|waiter| !waiter.is_gone());
+            // Doubling keeps the search amortised to a constant a waiter.
+            self.compact_at = (self.waiters.len() * 2).max(COMPACT_FROM);
+        }
+        self.waiters.push(cell);
+    }
+
+    /// All waiters, to be told the same thing.
+    pub(crate) fn take_waiters(&mut self) -> Vec<Arc<Cell>> {
+        if planted(Bug::WakeOne) {
+            return self.waiters.pop().into_iter().collect();
+        }
+        std::mem::take(&mut self.waiters)
+    }
+
+    /// The waiter that has waited longest and still waits.
+    pub(crate) fn next_waiter(&mut self) -> Option<Arc<Cell>> {
+        let at = self.waiters.iter().position(|waiter| !waiter.is_gone());
+        let Some(at) = at else {
+            self.waiters.clear();
+            return None;
+        };
+        self.waiters.drain(..=at).next_back()
+    }
+}

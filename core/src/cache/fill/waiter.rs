@@ -1,0 +1,250 @@
+//! Waiting for somebody else's load.
+//!
+//! ```text
+//!  Waiting ──offer──► Ready ──taken──► Gone
+//!     └────── own deadline, drop ───────┘
+//! ```
+//!
+//! A [`Waiter`] is a plain future. It is woken by the load's settlement; for its
+//! two deadlines (its own, and the leader's lease, after which it may lead) it
+//! must be polled at [`Waiter::wake_at`], by a timer of whatever runtime there is.
+//!
+//! What a waiter is handed is checked once more when it takes it: an invalidation
+//! that returned in between wins, and the waiter asks again.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::lease::Lease;
+use crate::cache::answer::{Answer, LoadError, Lookup, Want};
+use crate::cache::entry::Node;
+use crate::cache::expiry::Phase;
+use crate::cache::key::Key;
+use crate::cache::pond::Pond;
+use crate::cache::scope::Scope;
+use crate::clock::Time;
+use crate::planted::{Bug, planted};
+use crate::sync::Mutex;
+use crate::version::Version;
+
+/// What a waiter is handed.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The value, valid for every write up to the version beside it.
+    Value(Arc<Node>, Version),
+    Failed(LoadError),
+    /// The leader is gone: this waiter loads.
+    Lead(Lease),
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting(Option<Waker>),
+    Ready(Outcome),
+    Gone,
+}
+
+/// The place where one waiter is handed its outcome.
+#[derive(Debug)]
+pub(crate) struct Cell(Mutex<State>);
+
+impl Cell {
+    fn new() -> Self {
+        Self(Mutex::new(State::Waiting(None)))
+    }
+
+    /// Hands over; gives the outcome back when nobody waits here any more.
+    pub(crate) fn offer(&self, outcome: Outcome) -> Result<(), Outcome> {
+        let waker = {
+            let mut state = self.0.lock();
+            match &mut *state {
+                State::Waiting(waker) => {
+                    let waker = waker.take();
+                    *state = State::Ready(outcome);
+                    waker
+                }
+                State::Ready(_) | State::Gone => return Err(outcome),
+            }
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        !matches!(*self.0.lock(), State::Waiting(_))
+    }
+
+    /// Takes the outcome, or remembers whom to wake.
+    fn poll(&self, waker: &Waker) -> Option<Outcome> {
+        let mut state = self.0.lock();
+        match &mut *state {
+            State::Waiting(held) => {
+                if !held.as_ref().is_some_and(|held| held.will_wake(waker)) {
+                    *held = Some(waker.clone());
+                }
+                None
+            }
+            State::Ready(_) | State::Gone => Self::take(&mut state),
+        }
+    }
+
+    /// Stops waiting; what was handed over meanwhile is the caller's to handle.
+    pub(crate) fn leave(&self) -> Option<Outcome> {
+        Self::take(&mut self.0.lock())
+    }
+
+    fn take(state: &mut State) -> Option<Outcome> {
+        match std::mem::replace(state, State::Gone) {
+            State::Ready(outcome) => Some(outcome),
+            State::Waiting(_) | State::Gone => None,
+        }
+    }
+}
+
+/// Waits for the load of one key. Resolves to a value, an error, or the lease.
+#[must_use = "a waiter does nothing until it is polled"]
+pub struct Waiter {
+    pond: Arc<Pond>,
+    scope: Arc<Scope>,
+    key: Key,
+    want: Want,
+    cell: Arc<Cell>,
+    lease_ends: Time,
+}
+
+impl Waiter {
+    pub(crate) fn new(
+        pond: Arc<Pond>,
+        scope: Arc<Scope>,
+        key: Key,
+        want: Want,
+        lease_ends: Time,
+    ) -> Self {
+        Self {
+            pond,
+            scope,
+            key,
+            want,
+            cell: Arc::new(Cell::new()),
+            lease_ends,
+        }
+    }
+
+    pub(crate) fn cell(&self) -> &Arc<Cell> {
+        &self.cell
+    }
+
+    /// When this future must be polled again if nothing woke it before, by
+    /// [`Clock::precise`](crate::clock::Clock::precise).
+    #[must_use]
+    pub fn wake_at(&self) -> Time {
+        self.want.deadline.min(self.lease_ends)
+    }
+
+    /// What to do with an outcome; `None` to go on waiting.
+    fn settle(&mut self, outcome: Outcome) -> Option<Answer> {
+        match outcome {
+            Outcome::Lead(lease) => Some(Answer::lead(lease)),
+            Outcome::Failed(error) => Some(self.pond.answer_failure(&self.key, &self.want, error)),
+            Outcome::Value(node, as_of) => {
+                let now = self.pond.clock().now();
+                let old =
+                    self.pond.moved_since(&self.key, as_of) || node.entry.phase(now) == Phase::Gone;
+                if old && !planted(Bug::DeliverUnchecked) {
+                    return self.ask_again();
+                }
+                Some(Answer::loaded(node))
+            }
+        }
+    }
+
+    fn ask_again(&mut self) -> Option<Answer> {
+        let lookup = self.pond.get(&self.scope, self.key.user_bytes(), self.want);
+        match lookup {
+            Lookup::Answer(answer) => Some(answer),
+            Lookup::Follow(other) => {
+                *self = other;
+                None
+            }
+        }
+    }
+
+    fn expired(&mut self) -> Option<Answer> {
+        match self.cell.leave() {
+            Some(outcome) => self.settle(outcome),
+            None => Some(self.pond.answer_expired(&self.key, &self.want)),
+        }
+    }
+
+    fn take_over(&mut self) -> Option<Answer> {
+        match self
+            .pond
+            .take_over(&self.scope, &self.key, &self.want, &self.cell)
+        {
+            TakeOver::Lead(lease) => Some(Answer::lead(lease)),
+            TakeOver::Handed(outcome) => self.settle(outcome),
+            TakeOver::Follow { until } => {
+                self.lease_ends = until;
+                None
+            }
+            TakeOver::Full => Some(self.pond.answer_expired(&self.key, &self.want)),
+        }
+    }
+}
+
+/// What a waiter finds when the lease it waits for has run out.
+pub(crate) enum TakeOver {
+    Lead(Lease),
+    Handed(Outcome),
+    /// Somebody else leads, until then.
+    Follow {
+        until: Time,
+    },
+    Full,
+}
+
+impl Future for Waiter {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        let this = &mut *self;
+        loop {
+            let answer = match this.cell.poll(context.waker()) {
+                Some(outcome) => this.settle(outcome),
+                None => {
+                    let now = this.pond.clock().precise();
+                    if now >= this.want.deadline {
+                        this.expired()
+                    } else if now >= this.lease_ends {
+                        this.take_over()
+                    } else {
+                        return Poll::Pending;
+                    }
+                }
+            };
+            if let Some(answer) = answer {
+                return Poll::Ready(answer);
+            }
+        }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        // An outcome that nobody took: a lease in it goes to the next waiter.
+        drop(self.cell.leave());
+    }
+}
+
+impl fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiter")
+            .field("wake_at", &self.wake_at())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,282 @@
+//! One pod's cache: what it is made of.
+//!
+//! Locks, in the order they may nest: a stripe, then a waiter's cell. The scope
+//! table's and the tag tables' locks nest in nothing. No lock is held across a
+//! call to the eviction policy, a waker, a loader or an await.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::answer::Hit;
+use super::expiry::Phase;
+use super::fill::stripe::Stripes;
+use super::index::L1;
+use super::key::{Key, KeyHasher, KeyRef};
+use super::name::{CacheName, TenantId};
+use super::policy::Policy;
+use super::scope::{Scope, Scopes, TooManyCaches};
+use super::stats::{Count, Counters, Totals};
+use crate::clock::Clock;
+use crate::entropy::Entropy;
+use crate::fence::{Boot, Tokens};
+use crate::sync::{AtomicUsize, Ordering};
+use crate::version::{Position, Version, Versions};
+
+/// What a pond is made with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Bytes of entries kept in L1: keys, values, and
+    /// [`ENTRY_OVERHEAD`](super::ENTRY_OVERHEAD) each. Default 256 MiB.
+    pub budget: u64,
+    /// Loads that may be unsettled at once; beyond it reads that would load are
+    /// shed. Default 65 536, at about 300 bytes each.
+    pub max_loads: usize,
+    /// Callers that may wait for one key's load. Default 65 536.
+    pub max_waiters: usize,
+    /// (tenant, cache) pairs in use at once. Default 262 144, at about 400 bytes.
+    pub max_caches: usize,
+    /// Tags a tenant may have at once, over its caches. Default 65 536, at about
+    /// 150 bytes each; beyond it the oldest is forgotten together with the
+    /// entries that carry it.
+    pub tags_per_tenant: usize,
+    /// The policies of declared caches, whatever the tenant.
+    pub declared: HashMap<CacheName, Policy>,
+    /// The policy of all others.
+    pub undeclared: Policy,
+    /// Where time comes from.
+    pub clock: Clock,
+    /// Where jitter comes from.
+    pub entropy: Entropy,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            budget: 256 << 20,
+            max_loads: 65_536,
+            max_waiters: 65_536,
+            max_caches: 262_144,
+            tags_per_tenant: 65_536,
+            declared: HashMap::new(),
+            undeclared: Policy::undeclared(),
+            clock: Clock::Kernel,
+            entropy: Entropy::Thread,
+        }
+    }
+}
+
+/// What the cache holds at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Gauges {
+    /// Entries in L1, including those that are gone but not yet swept.
+    pub entries: usize,
+    /// Their bytes, as counted against the budget.
+    pub bytes: u64,
+    /// The budget.
+    pub budget: u64,
+    /// Loads begun and not settled.
+    pub loads: usize,
+    /// (tenant, cache) pairs in use.
+    pub caches: usize,
+    /// Entries the eviction policy gave up since the start.
+    pub evictions: u64,
+}
+
+/// One pod's cache.
+#[derive(Debug)]
+pub struct Pond {
+    pub(super) boot: Boot,
+    pub(super) clock: Clock,
+    pub(super) entropy: Entropy,
+    pub(super) versions: Versions,
+    pub(super) tokens: Tokens,
+    pub(super) hasher: KeyHasher,
+    pub(super) scopes: Scopes,
+    pub(super) stripes: Stripes,
+    pub(super) l1: L1,
+    pub(super) counters: Counters,
+    pub(super) unsettled: AtomicUsize,
+    pub(super) max_loads: usize,
+    pub(super) max_waiters: usize,
+}
+
+/// Enough that two of 64 busy threads seldom meet.
+#[cfg(not(millpond_loom))]
+const STRIPES: usize = 256;
+#[cfg(millpond_loom)]
+const STRIPES: usize = 1;
+
+impl Pond {
+    /// An empty cache.
+    #[must_use]
+    pub fn new(config: Config) -> Arc<Self> {
+        let declared = config
+            .declared
+            .into_iter()
+            .map(|(cache, policy)| (cache, Arc::new(policy)))
+            .collect();
+        Arc::new(Self {
+            boot: Boot::random(),
+            versions: Versions::starting_at(config.clock.wall_micros()),
+            tokens: Tokens::new(),
+            hasher: KeyHasher::random(),
+            scopes: Scopes::new(
+                config.max_caches,
+                config.tags_per_tenant,
+                declared,
+                config.undeclared,
+            ),
+            stripes: Stripes::new(STRIPES),
+            l1: L1::new(config.budget),
+            counters: Counters::new(),
+            unsettled: AtomicUsize::new(0),
+            max_loads: config.max_loads,
+            max_waiters: config.max_waiters,
+            clock: config.clock,
+            entropy: config.entropy,
+        })
+    }
+
+    /// The run of this process, which its leases and versions name.
+    #[must_use]
+    pub fn boot(&self) -> Boot {
+        self.boot
+    }
+
+    /// The clock everything here goes by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The cache of a tenant, made on its first use. Holding on to it saves the
+    /// look-up.
+    ///
+    /// # Errors
+    /// When too many are in use.
+    pub fn scope(&self, tenant: &TenantId, cache: &CacheName) -> Result<Arc<Scope>, TooManyCaches> {
+        self.scopes.get(tenant, cache)
+    }
+
+    /// The fresh value under `key`, if there is one: a handle on it, without a
+    /// lock. Counts as a hit when there is; loads nothing.
+    #[inline]
+    #[must_use]
+    pub fn peek(&self, scope: &Scope, key: &[u8]) -> Option<Hit> {
+        self.with_node(scope, key, |node| Hit(Arc::clone(node)))
+    }
+
+    /// Runs `read` on the fresh entry under `key`, if there is one, without a
+    /// lock and without copying anything. `read` must be short: memory is not
+    /// reclaimed while it runs.
+    #[inline]
+    pub fn with<R>(
+        &self,
+        scope: &Scope,
+        key: &[u8],
+        read: impl FnOnce(&super::Entry) -> R,
+    ) -> Option<R> {
+        self.with_node(scope, key, |node| read(&node.entry))
+    }
+
+    #[inline]
+    fn with_node<R>(
+        &self,
+        scope: &Scope,
+        key: &[u8],
+        read: impl FnOnce(&Arc<super::entry::Node>) -> R,
+    ) -> Option<R> {
+        let key = self.hasher.key(scope.id, key);
+        let now = self.clock.now();
+        let read = self.l1.with(&key, |node| {
+            (node.entry.phase(now) == Phase::Fresh).then(|| {
+                self.l1.used(node);
+                read(node)
+            })
+        });
+        match read {
+            Some(Some(read)) => {
+                self.counters.one(Count::Hit);
+                Some(read)
+            }
+            _ => None,
+        }
+    }
+
+    /// The position after every write that has returned.
+    #[must_use]
+    pub fn position(&self, version: Version) -> Position {
+        Position {
+            boot: self.boot,
+            version,
+        }
+    }
+
+    /// Whether this pond can vouch for a position a caller hands back: every
+    /// write up to it was applied here before it returned.
+    #[must_use]
+    pub fn confirms(&self, position: Position) -> bool {
+        position.boot == self.boot && position.version <= self.versions.latest()
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.counters.totals()
+    }
+
+    /// What is held now.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            entries: self.l1.len(),
+            bytes: self.l1.bytes(),
+            budget: self.l1.budget(),
+            loads: self.unsettled.load(Ordering::Relaxed),
+            caches: self.scopes.len(),
+            evictions: self.l1.evictions(),
+        }
+    }
+
+    /// Counts the bytes that are held, one entry at a time; at rest equal to
+    /// [`Gauges::bytes`]. Visits everything: for tests and audits.
+    #[must_use]
+    pub fn audit_bytes(&self) -> u64 {
+        self.l1.settle_all();
+        let mut bytes = 0;
+        self.l1.for_each(|node| bytes += u64::from(node.weight));
+        bytes
+    }
+
+    /// What is held under `key`, in whatever phase.
+    pub(super) fn held(&self, scope: &Scope, key: &[u8]) -> Option<Hit> {
+        self.l1.get(&self.key(scope, key)).map(Hit)
+    }
+
+    pub(super) fn next_version(&self) -> Version {
+        self.versions.next(&self.clock)
+    }
+
+    pub(super) fn key<'a>(&self, scope: &Scope, key: &'a [u8]) -> KeyRef<'a> {
+        self.hasher.key(scope.id, key)
+    }
+
+    pub(super) fn moved_since(&self, key: &Key, as_of: Version) -> bool {
+        self.stripes.of(&key.borrow()).moved_since(as_of)
+    }
+
+    /// Takes account of records that are no longer unsettled.
+    pub(super) fn loads_ended(&self, ended: usize) {
+        // Relaxed: a bound, not an order.
+        self.unsettled.fetch_sub(ended, Ordering::Relaxed);
+    }
+
+    /// The longest a lease may be under a scope's policy.
+    pub(super) fn lease_time(scope: &Scope, asked: Option<Duration>) -> Duration {
+        asked
+            .unwrap_or(scope.policy.lease)
+            .min(scope.policy.max_load)
+    }
+}

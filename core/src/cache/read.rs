@@ -1,0 +1,309 @@
+//! What a read comes to.
+
+use std::sync::Arc;
+
+use super::answer::{Answer, LoadBy, LoadError, Lookup, Reason, Want};
+use super::begin::Plan;
+use super::entry::Node;
+use super::expiry::{Phase, refresh_early};
+use super::fill::flight::{Flight, MAX_OBSERVERS};
+use super::fill::waiter::Waiter;
+use super::key::{Key, KeyRef};
+use super::policy::Mode;
+use super::pond::Pond;
+use super::scope::Scope;
+use super::stats::Count;
+use crate::clock::Time;
+
+/// How long a caller that was shed should stay away.
+const SHED_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+
+impl Pond {
+    /// Reads a key. Never blocks, beyond the stripe's lock on a miss.
+    ///
+    /// The key must have passed [`check_key`](super::check_key).
+    #[inline]
+    pub fn get(self: &Arc<Self>, scope: &Arc<Scope>, key: &[u8], want: Want) -> Lookup {
+        if scope.mode() != Mode::On {
+            return self.get_switched(scope, key, want);
+        }
+        let key = self.key(scope, key);
+        let now = self.clock.now();
+        let seen = self.l1.with(&key, |node| {
+            let phase = node.entry.phase(now);
+            if phase <= Phase::Stale {
+                self.l1.used(node);
+            }
+            (phase, Arc::clone(node))
+        });
+        match seen {
+            Some((Phase::Fresh, node)) => self.fresh(scope, &key, want, node, now),
+            Some((Phase::Stale, node)) if !want.fresh_only => {
+                self.stale(scope, &key, want, node, now)
+            }
+            Some((Phase::OnError, node)) if !want.fresh_only && node.backing_off(now).is_some() => {
+                self.stale_on_error(node, now)
+            }
+            seen => {
+                if seen.is_none() {
+                    self.l1.missed(&key);
+                }
+                self.miss(scope, &key, want)
+            }
+        }
+    }
+
+    #[inline]
+    fn fresh(
+        self: &Arc<Self>,
+        scope: &Arc<Scope>,
+        key: &KeyRef<'_>,
+        want: Want,
+        node: Arc<Node>,
+        now: Time,
+    ) -> Lookup {
+        self.counters.one(Count::Hit);
+        let beta = scope.policy.early_refresh;
+        let early = beta > 0.0
+            && want.load == LoadBy::Caller
+            && refresh_early(
+                now,
+                node.entry.deadlines.fresh_until(),
+                node.entry.load_time,
+                beta,
+                || self.entropy.unit(),
+            );
+        if early {
+            let lease = self.refresh(scope, key, want, &node, now);
+            return Lookup::Answer(Answer {
+                lease,
+                ..Answer::fresh(node)
+            });
+        }
+        Lookup::Answer(Answer::fresh(node))
+    }
+
+    fn stale(
+        self: &Arc<Self>,
+        scope: &Arc<Scope>,
+        key: &KeyRef<'_>,
+        want: Want,
+        node: Arc<Node>,
+        now: Time,
+    ) -> Lookup {
+        self.counters.one(Count::Stale);
+        let lease = match want.load {
+            LoadBy::Caller => self.refresh(scope, key, want, &node, now),
+            LoadBy::Nobody => None,
+        };
+        let retry_after = node.backing_off(now);
+        let reason = if node.failures() > 0 {
+            Reason::LoadFailed
+        } else {
+            Reason::Revalidating
+        };
+        Lookup::Answer(Answer {
+            lease,
+            retry_after,
+            ..Answer::stale(node, reason)
+        })
+    }
+
+    fn stale_on_error(&self, node: Arc<Node>, now: Time) -> Lookup {
+        self.counters.one(Count::Stale);
+        let retry_after = node.backing_off(now);
+        Lookup::Answer(Answer {
+            retry_after,
+            ..Answer::stale(node, Reason::LoadFailed)
+        })
+    }
+
+    /// The lease to refresh `node`, if it is this caller's turn.
+    fn refresh(
+        self: &Arc<Self>,
+        scope: &Arc<Scope>,
+        key: &KeyRef<'_>,
+        want: Want,
+        node: &Arc<Node>,
+        now: Time,
+    ) -> Option<super::Lease> {
+        if !node.refresh_due(now) {
+            return None; // under way, or backing off: no lock for the many
+        }
+        let key = key.to_key();
+        let mut state = self.stripes.of(&key.borrow()).state.lock();
+        // Somebody may have been faster to the lock, or have replaced the node.
+        let current = self.l1.with(&key.borrow(), |held| Arc::ptr_eq(held, node));
+        let led = state
+            .flights
+            .get(&key)
+            .is_some_and(|flight| flight.leader(self.clock.precise()).is_some());
+        if current != Some(true) || led || !node.refresh_due(now) {
+            return None;
+        }
+        let plan = Plan {
+            scope,
+            key: &key,
+            want: &want,
+            base: Some(node),
+            observed: None,
+            exclusive: true,
+        };
+        let lease = self.begin(&mut state, plan)?;
+        self.counters.one(Count::Refresh);
+        Some(lease)
+    }
+
+    /// Nothing to answer at once: lead, follow, or be told why not.
+    fn miss(self: &Arc<Self>, scope: &Arc<Scope>, key: &KeyRef<'_>, want: Want) -> Lookup {
+        if want.load == LoadBy::Nobody {
+            self.counters.one(Count::Miss);
+            return Lookup::Answer(Answer::refused(Reason::NotHeld));
+        }
+        let key = key.to_key();
+        let stripe = self.stripes.of(&key.borrow());
+        let mut state = stripe.state.lock();
+        let now = self.clock.precise();
+        // A fill may have landed between the look and the lock.
+        let held = self.l1.get(&key.borrow());
+        if let Some(node) = &held
+            && node.entry.phase(now) == Phase::Fresh
+        {
+            let node = Arc::clone(node);
+            drop(state);
+            self.counters.one(Count::Hit);
+            return Lookup::Answer(Answer::fresh(node));
+        }
+        self.counters.one(Count::Miss);
+        let flight = state.flights.get_mut(&key);
+        if let Some(flight) = flight
+            && let Some(leader) = flight.leader(now)
+        {
+            if flight.waiters() >= self.max_waiters {
+                drop(state);
+                return self.shed();
+            }
+            let until = leader.deadline;
+            let waiter = Waiter::new(Arc::clone(self), Arc::clone(scope), key, want, until);
+            flight.wait(Arc::clone(waiter.cell()));
+            drop(state);
+            self.counters.one(Count::Coalesced);
+            return Lookup::Follow(waiter);
+        }
+        let base = held.as_deref().filter(|node| self.usable(node));
+        let plan = Plan {
+            scope,
+            key: &key,
+            want: &want,
+            base,
+            observed: None,
+            exclusive: true,
+        };
+        let lease = self.begin(&mut state, plan);
+        if lease.is_none() {
+            Self::tidy(&mut state, &key);
+        }
+        drop(state);
+        match lease {
+            Some(lease) => {
+                self.counters.one(Count::Lead);
+                Lookup::Answer(Answer::lead(lease))
+            }
+            None => self.shed(),
+        }
+    }
+
+    fn shed(&self) -> Lookup {
+        self.counters.one(Count::Shed);
+        Lookup::Answer(Answer {
+            retry_after: Some(SHED_RETRY),
+            ..Answer::refused(Reason::Shed)
+        })
+    }
+
+    /// A read of a cache that observes or is switched off.
+    #[cold]
+    fn get_switched(self: &Arc<Self>, scope: &Arc<Scope>, key: &[u8], want: Want) -> Lookup {
+        if scope.mode() == Mode::Bypass || want.load == LoadBy::Nobody {
+            return Lookup::Answer(Answer::refused(Reason::Bypass));
+        }
+        let key = self.key(scope, key).to_key();
+        let mut state = self.stripes.of(&key.borrow()).state.lock();
+        let observers = state.flights.get(&key).map_or(0, Flight::loads);
+        if observers >= MAX_OBSERVERS {
+            return Lookup::Answer(Answer::refused(Reason::Bypass));
+        }
+        let observed = self
+            .l1
+            .get(&key.borrow())
+            .filter(|node| node.entry.phase(self.clock.now()) <= Phase::Stale);
+        self.counters.one(if observed.is_some() {
+            Count::Hit
+        } else {
+            Count::Miss
+        });
+        let plan = Plan {
+            scope,
+            key: &key,
+            want: &want,
+            base: None,
+            observed,
+            exclusive: false,
+        };
+        let lease = self.begin(&mut state, plan);
+        if lease.is_none() {
+            Self::tidy(&mut state, &key);
+        }
+        drop(state);
+        Lookup::Answer(lease.map_or_else(|| Answer::refused(Reason::Bypass), Answer::lead))
+    }
+
+    /// Whether a node may still be served in some way.
+    pub(super) fn usable(&self, node: &Node) -> bool {
+        node.entry.phase(self.clock.now()) != Phase::Gone
+    }
+
+    /// Removes the key's flight if it has become idle.
+    pub(super) fn tidy(state: &mut super::fill::stripe::State, key: &Key) {
+        if state.flights.get(key).is_some_and(Flight::is_idle) {
+            state.flights.remove(key);
+        }
+    }
+
+    /// What is held, when loading did not help.
+    fn last_resort(&self, key: &Key, want: &Want) -> Option<Answer> {
+        let now = self.clock.now();
+        let node = self.l1.get(&key.borrow())?;
+        let answer = match node.entry.phase(now) {
+            Phase::Gone => return None,
+            Phase::Fresh => {
+                self.counters.one(Count::Hit);
+                Answer::fresh(node)
+            }
+            _ if want.fresh_only => return None,
+            _ => {
+                self.counters.one(Count::Stale);
+                Answer::stale(node, Reason::LoadFailed)
+            }
+        };
+        Some(answer)
+    }
+
+    /// What a waiter is told when the load it waited for failed.
+    pub(super) fn answer_failure(&self, key: &Key, want: &Want, error: LoadError) -> Answer {
+        let base = self
+            .last_resort(key, want)
+            .unwrap_or_else(|| Answer::refused(Reason::LoadFailed));
+        Answer {
+            retry_after: error.retry_after,
+            error: Some(error),
+            ..base
+        }
+    }
+
+    /// What a waiter is told when its patience is at an end.
+    pub(super) fn answer_expired(&self, key: &Key, want: &Want) -> Answer {
+        self.last_resort(key, want)
+            .unwrap_or_else(|| Answer::refused(Reason::WaitExpired))
+    }
+}

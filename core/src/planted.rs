@@ -1,0 +1,76 @@
+//! Planted bugs: each rule's test is proven by the bug that breaks the rule.
+//!
+//! A place that keeps a correctness rule asks `planted(Bug::…)` whether to break
+//! it. In every ordinary build the answer is the constant `false` and the
+//! optimiser removes the question. Under the private cfgs `millpond_planted` and
+//! `millpond_loom` the environment variable `MILLPOND_PLANTED` names one bug to
+//! switch on, and `cargo xtask promises` and `cargo xtask loom` require that the
+//! rule's test then fails.
+
+macro_rules! bugs {
+    ($($variant:ident = $name:literal,)*) => {
+        /// A way to break a rule.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Bug { $($variant,)* }
+
+        #[cfg(any(millpond_planted, millpond_loom))]
+        impl Bug {
+            fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            fn named(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+bugs! {
+    BarrierUnread = "barrier-unread",
+    BeginAtFill = "begin-at-fill",
+    CancelAsError = "cancel-as-error",
+    DeadlineDiscards = "deadline-discards",
+    DeliverUnchecked = "deliver-unchecked",
+    ErrorDropsStale = "error-drops-stale",
+    HandoverForgotten = "handover-forgotten",
+    InvalidateSparesLoads = "invalidate-spares-loads",
+    KeyWithoutScope = "key-without-scope",
+    LateLoadWins = "late-load-wins",
+    ListenerRemovesAny = "listener-removes-any",
+    NoBackoff = "no-backoff",
+    NoReadmission = "no-readmission",
+    PromoteUnleased = "promote-unleased",
+    PromoteUnderBarrier = "promote-under-barrier",
+    SetSparesLoads = "set-spares-loads",
+    SettleAnyToken = "settle-any-token",
+    SettleIgnored = "settle-ignored",
+    StaleAfterInvalidate = "stale-after-invalidate",
+    TagForgotten = "tag-forgotten",
+    TwoLeaders = "two-leaders",
+    WakeOne = "wake-one",
+}
+
+/// Whether this bug is switched on.
+#[cfg(not(any(millpond_planted, millpond_loom)))]
+#[inline(always)]
+pub(crate) const fn planted(_: Bug) -> bool {
+    false
+}
+
+/// Whether this bug is switched on.
+#[cfg(any(millpond_planted, millpond_loom))]
+pub(crate) fn planted(bug: Bug) -> bool {
+    use std::sync::OnceLock;
+    static CHOSEN: OnceLock<Option<Bug>> = OnceLock::new();
+    let chosen = CHOSEN.get_or_init(|| {
+        let name = std::env::var("MILLPOND_PLANTED").ok()?;
+        let bug = Bug::named(&name);
+        assert!(
+            bug.is_some(),
+            "MILLPOND_PLANTED={name} names no planted bug"
+        );
+        bug
+    });
+    chosen.is_some_and(|chosen| chosen.name() == bug.name())
+}

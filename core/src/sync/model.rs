@@ -1,0 +1,101 @@
+//! The same names over loom, for the models only.
+//!
+//! The map is a mutex around a list: papaya's own orderings are papaya's to
+//! check; what the models need of it is that each operation is one step.
+
+use std::hash::Hash;
+use std::marker::PhantomData;
+
+use papaya::Equivalent;
+
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, fence};
+
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        match self.0.lock() {
+            Ok(guard) => guard,
+            Err(poisoned) => poisoned.into_inner(),
+        }
+    }
+}
+
+pub(crate) struct Map<K, V, S> {
+    rows: Mutex<Vec<(K, V)>>,
+    hasher: PhantomData<fn() -> S>,
+}
+
+impl<K: Hash + Eq, V: Clone, S> Map<K, V, S> {
+    pub(crate) fn with_hasher(_: S) -> Self {
+        Self {
+            rows: Mutex::new(Vec::new()),
+            hasher: PhantomData,
+        }
+    }
+
+    pub(crate) fn get_with<Q, R>(&self, key: &Q, read: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        self.get(key).as_ref().map(read)
+    }
+
+    pub(crate) fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let rows = self.rows.lock();
+        rows.iter()
+            .find(|(held, _)| key.equivalent(held))
+            .map(|(_, value)| value.clone())
+    }
+
+    pub(crate) fn insert(&self, key: K, value: V) -> Option<V> {
+        let mut rows = self.rows.lock();
+        match rows.iter_mut().find(|(held, _)| *held == key) {
+            Some((_, held)) => Some(std::mem::replace(held, value)),
+            None => {
+                rows.push((key, value));
+                None
+            }
+        }
+    }
+
+    pub(crate) fn remove<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        self.remove_if(key, |_| true)
+    }
+
+    pub(crate) fn remove_if<Q>(&self, key: &Q, pick: impl Fn(&V) -> bool) -> Option<V>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let mut rows = self.rows.lock();
+        let at = rows
+            .iter()
+            .position(|(held, value)| key.equivalent(held) && pick(value))?;
+        Some(rows.swap_remove(at).1)
+    }
+
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&V)) {
+        let values: Vec<V> = self
+            .rows
+            .lock()
+            .iter()
+            .map(|(_, value)| value.clone())
+            .collect();
+        values.iter().for_each(&mut visit);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.lock().len()
+    }
+}
