@@ -24,9 +24,16 @@ struct Column {
     name: &'static str,
     version: String,
     ours: bool,
-    calls: Vec<(&'static str, Option<&'static str>)>,
+    calls: Vec<Call>,
     results: Vec<Cell>,
     notes: Notes,
+}
+
+/// What was called for a change; nothing where the library has no such thing.
+#[derive(Debug, Serialize)]
+struct Call {
+    change: &'static str,
+    call: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,7 +71,10 @@ impl Scoreboard {
             version: version_of(S::PACKAGE).to_owned(),
             ours: S::OURS,
             calls: CHANGES
-                .map(|(name, change)| (name, S::call_for(change)))
+                .map(|(name, change)| Call {
+                    change: name,
+                    call: S::call_for(change),
+                })
                 .into(),
             results,
             notes: notes::measure::<S>()?,
@@ -212,7 +222,7 @@ impl Scoreboard {
         for (place, (name, _)) in CHANGES.into_iter().enumerate() {
             table.push(self.row(name, |column| {
                 column.calls[place]
-                    .1
+                    .call
                     .map_or_else(String::new, |call| format!("`{call}`"))
             }));
         }
