@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `pond` | the composition: everything one pod's cache is made of |
 //! | `read`, `begin` | what a read comes to; who may load |
-//! | `write`, `invalidate` | settling loads, `Set`, invalidations |
+//! | `settle`, `write`, `invalidate` | settling loads, `Set`, invalidations |
 //! | `fill/*` | leases, flights, waiters |
 //! | `index`, `residency` | L1: the store, and who decides what stays |
 //! | `entry`, `expiry`, `policy` | what is held, and for how long |
@@ -33,6 +33,7 @@ mod pond;
 mod read;
 mod residency;
 mod scope;
+mod settle;
 mod stats;
 pub mod store;
 mod sweep;
@@ -52,7 +53,7 @@ pub use key::{MAX_KEY_LEN, check_key, triple};
 pub use name::{BadField, CacheName, TenantId};
 pub use policy::{Mode, Policy, PolicyError, Times};
 pub use pond::{Config, Gauges, Pond};
-pub use scope::{Scope, TooManyCaches};
+pub use scope::{Scope, ScopeError, TooManyCaches};
 pub use stats::Totals;
 pub use sweep::Sweeper;
 pub use tags::{MAX_TAG_LEN, MAX_TAGS, check_tags};

@@ -15,7 +15,7 @@ use super::index::L1;
 use super::key::{Key, KeyHasher, KeyRef};
 use super::name::{CacheName, TenantId};
 use super::policy::Policy;
-use super::scope::{Scope, Scopes, TooManyCaches};
+use super::scope::{Scope, ScopeError, Scopes, TooManyCaches};
 use super::stats::{Count, Counters, Totals};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
@@ -158,6 +158,15 @@ impl Pond {
     /// When too many are in use.
     pub fn scope(&self, tenant: &TenantId, cache: &CacheName) -> Result<Arc<Scope>, TooManyCaches> {
         self.scopes.get(tenant, cache)
+    }
+
+    /// The same by names that were not checked yet. Allocates only on the first
+    /// use of a pair.
+    ///
+    /// # Errors
+    /// When a name is not of its form, or too many caches are in use.
+    pub fn scope_named(&self, tenant: &str, cache: &str) -> Result<Arc<Scope>, ScopeError> {
+        self.scopes.named(tenant, cache)
     }
 
     /// The fresh value under `key`, if there is one: a handle on it, without a

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use super::barrier::Barrier;
 use super::key::ScopeId;
-use super::name::{CacheName, TenantId};
+use super::name::{BadField, CacheName, TenantId};
 use super::policy::{Mode, Policy};
 use super::tags::TagTable;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Equivalent, Map, Mutex, Ordering, fence};
@@ -130,6 +130,26 @@ impl fmt::Display for TooManyCaches {
 
 impl std::error::Error for TooManyCaches {}
 
+/// Why a tenant and a cache that came from outside have no scope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScopeError {
+    /// A name is not of its form.
+    Field(BadField),
+    /// There is no room for another scope.
+    TooManyCaches(TooManyCaches),
+}
+
+impl fmt::Display for ScopeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field(error) => error.fmt(f),
+            Self::TooManyCaches(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ScopeError {}
+
 #[derive(PartialEq, Eq, Hash)]
 struct ScopeName {
     tenant: TenantId,
@@ -188,17 +208,28 @@ impl Scopes {
         tenant: &TenantId,
         cache: &CacheName,
     ) -> Result<Arc<Scope>, TooManyCaches> {
-        let name = ScopeNameRef {
-            tenant: tenant.as_str(),
-            cache: cache.as_str(),
-        };
-        if let Some(scope) = self.by_name.get(&name) {
-            fence(Ordering::SeqCst); // counted in, then looked: see the header
-            if !scope.retired.load(Ordering::Relaxed) {
-                return Ok(scope);
-            }
+        match self.in_use(tenant.as_str(), cache.as_str()) {
+            Some(scope) => Ok(scope),
+            None => self.create(tenant, cache),
         }
-        self.create(tenant, cache)
+    }
+
+    /// By names as they came: a scope that is found has names that were checked
+    /// when it was made.
+    pub(crate) fn named(&self, tenant: &str, cache: &str) -> Result<Arc<Scope>, ScopeError> {
+        if let Some(scope) = self.in_use(tenant, cache) {
+            return Ok(scope);
+        }
+        let tenant = TenantId::parse(tenant).map_err(ScopeError::Field)?;
+        let cache = CacheName::parse(cache).map_err(ScopeError::Field)?;
+        self.create(&tenant, &cache)
+            .map_err(ScopeError::TooManyCaches)
+    }
+
+    fn in_use(&self, tenant: &str, cache: &str) -> Option<Arc<Scope>> {
+        let scope = self.by_name.get(&ScopeNameRef { tenant, cache })?;
+        fence(Ordering::SeqCst); // counted in, then looked: see the header
+        (!scope.retired.load(Ordering::Relaxed)).then_some(scope)
     }
 
     fn create(&self, tenant: &TenantId, cache: &CacheName) -> Result<Arc<Scope>, TooManyCaches> {

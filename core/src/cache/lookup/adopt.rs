@@ -30,7 +30,7 @@ enum Adopted {
 impl Pond {
     /// Takes over what the holder of `lease` read from L2, if it is still worth
     /// anything; otherwise answers with the lease.
-    pub(super) fn adopt(self: &Arc<Self>, lease: Lease, stored: Stored) -> Answer {
+    pub fn adopt(self: &Arc<Self>, lease: Lease, stored: Stored) -> Answer {
         let (scope, key) = (Arc::clone(&lease.right().scope), lease.right().key.clone());
         let token = lease.right().token;
         let tags = scope.tenant.tags.resolve(scope.id, &stored.tags);

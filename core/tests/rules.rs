@@ -1,0 +1,15 @@
+//! The correctness rules of the cache, one test each, on hand-moved time.
+//!
+//! Each test is named by the rule it keeps; `docs/promises.md` says which planted
+//! bug makes it fail.
+
+mod support;
+
+#[path = "rules/invalidation.rs"]
+mod invalidation;
+#[path = "rules/leases.rs"]
+mod leases;
+#[path = "rules/modes.rs"]
+mod modes;
+#[path = "rules/staleness.rs"]
+mod staleness;
