@@ -27,11 +27,13 @@ macro_rules! bugs {
 }
 
 bugs! {
+    AdmitUnchecked = "admit-unchecked",
     BarrierUnread = "barrier-unread",
     BeginAtFill = "begin-at-fill",
     CancelAsError = "cancel-as-error",
     DeadlineDiscards = "deadline-discards",
     DeliverUnchecked = "deliver-unchecked",
+    DropKeepsLease = "drop-keeps-lease",
     ErrorDropsStale = "error-drops-stale",
     HandoverForgotten = "handover-forgotten",
     InvalidateSparesLoads = "invalidate-spares-loads",
@@ -42,8 +44,8 @@ bugs! {
     NoReadmission = "no-readmission",
     PromoteUnleased = "promote-unleased",
     PromoteUnderBarrier = "promote-under-barrier",
-    SetSparesLoads = "set-spares-loads",
     SettleAnyToken = "settle-any-token",
+    SettleLate = "settle-late",
     SettleIgnored = "settle-ignored",
     StaleAfterInvalidate = "stale-after-invalidate",
     TagForgotten = "tag-forgotten",

@@ -21,6 +21,7 @@
 use std::time::Duration;
 
 use crate::clock::{Clock, Time};
+use crate::planted::{Bug, planted};
 use crate::sync::{AtomicU64, Ordering};
 use crate::version::{Version, Versions};
 
@@ -57,11 +58,14 @@ impl Barrier {
         clock: &Clock,
         invalidation: Invalidation,
     ) -> Version {
-        if !invalidation.settle.is_zero() {
+        if !invalidation.settle.is_zero() && !planted(Bug::SettleLate) {
             self.settle_by(clock.precise().after(invalidation.settle));
         }
         let version = versions.next(clock);
         self.raise_to(version, invalidation.soft);
+        if planted(Bug::SettleLate) && !invalidation.settle.is_zero() {
+            self.settle_by(clock.precise().after(invalidation.settle));
+        }
         version
     }
 

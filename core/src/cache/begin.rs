@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::answer::Want;
 use super::entry::Node;
+use super::expiry::Phase;
 use super::fill::flight::{Flight, Load};
 use super::fill::lease::{FillRight, Lease};
 use super::fill::stripe::State;
@@ -162,6 +163,11 @@ impl Pond {
         // something before.
         if let Some(outcome) = cell.leave() {
             return TakeOver::Handed(outcome);
+        }
+        // Whoever led last may have stored the value and be about to hand it over.
+        let held = self.l1.get(&key.borrow());
+        if let Some(node) = held.filter(|node| node.entry.phase(self.clock.now()) == Phase::Fresh) {
+            return TakeOver::Found(node);
         }
         match self.lead(&mut state, scope, key, want) {
             Some(lease) => {

@@ -219,13 +219,27 @@ impl L1 {
         self.policy.evict_one();
     }
 
+    /// What is wrong at rest: nodes that nothing can evict, and tickets that take
+    /// up room for no node.
     #[cfg(millpond_loom)]
-    pub(crate) fn orphans(&self) -> usize {
-        let mut orphans = 0;
+    pub(crate) fn disorder(&self) -> Vec<&'static str> {
+        let tickets = self.policy.tickets();
+        let mut wrong = Vec::new();
+        let mut placed = Vec::new();
         self.for_each(|node| {
-            orphans += usize::from(node.ticket.is_dead() || !self.policy.holds(&node.ticket));
+            if node.ticket.is_dead() || !tickets.contains(&node.ticket) {
+                wrong.push("a node that nothing can evict");
+            }
+            placed.push(Arc::clone(&node.ticket));
         });
-        orphans
+        for ticket in tickets {
+            if ticket.is_dead() {
+                wrong.push("a dead ticket that takes up room");
+            } else if !placed.contains(&ticket) {
+                wrong.push("a living ticket without its node");
+            }
+        }
+        wrong
     }
 }
 

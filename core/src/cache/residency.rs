@@ -21,6 +21,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::key::{Hashed, Key};
+use crate::planted::{Bug, planted};
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// The place of one node in the eviction policy.
@@ -155,7 +156,7 @@ impl Policy {
     pub(crate) fn admit(&self, ticket: &Arc<Ticket>) {
         self.tickets.insert(Arc::clone(ticket), ());
         // Removed before it was admitted: what is dead must not take up room.
-        if ticket.is_dead() {
+        if ticket.is_dead() && !planted(Bug::AdmitUnchecked) {
             self.tickets.invalidate(ticket);
         }
     }
@@ -184,7 +185,7 @@ pub(crate) use model::Policy;
 /// A policy that evicts exactly when a model says so.
 #[cfg(millpond_loom)]
 mod model {
-    use super::{Arc, Ticket};
+    use super::{Arc, Bug, Ticket, planted};
     use crate::sync::Mutex;
 
     pub(crate) struct Policy {
@@ -213,7 +214,7 @@ mod model {
                     tickets.push(Arc::clone(ticket));
                 }
             }
-            if ticket.is_dead() {
+            if ticket.is_dead() && !planted(Bug::AdmitUnchecked) {
                 self.discard(ticket);
             }
         }
@@ -243,8 +244,8 @@ mod model {
             }
         }
 
-        pub(crate) fn holds(&self, ticket: &Arc<Ticket>) -> bool {
-            self.tickets.lock().iter().any(|held| held == ticket)
+        pub(crate) fn tickets(&self) -> Vec<Arc<Ticket>> {
+            self.tickets.lock().clone()
         }
     }
 }

@@ -214,12 +214,7 @@ impl Pond {
                 tags,
                 etag: write.etag,
             };
-            if !planted(Bug::SetSparesLoads) {
-                stripe.moved(version);
-                if let Some(flight) = state.flights.get_mut(&key) {
-                    self.loads_ended(flight.void_before(version));
-                }
-            }
+            stripe.moved(version);
             self.store(&mut state, &key, entry, now, &mut after);
             Self::tidy(&mut state, &key);
             version

@@ -188,6 +188,7 @@ impl Waiter {
         {
             TakeOver::Lead(lease) => Some(Answer::lead(lease)),
             TakeOver::Handed(outcome) => self.settle(outcome),
+            TakeOver::Found(node) => Some(Answer::loaded(node)),
             TakeOver::Follow { until } => {
                 self.lease_ends = until;
                 None
@@ -201,6 +202,8 @@ impl Waiter {
 pub(crate) enum TakeOver {
     Lead(Lease),
     Handed(Outcome),
+    /// The value is there.
+    Found(Arc<Node>),
     /// Somebody else leads, until then.
     Follow {
         until: Time,
@@ -237,7 +240,12 @@ impl Future for Waiter {
 impl Drop for Waiter {
     fn drop(&mut self) {
         // An outcome that nobody took: a lease in it goes to the next waiter.
-        drop(self.cell.leave());
+        let outcome = self.cell.leave();
+        if planted(Bug::DropKeepsLease)
+            && let Some(Outcome::Lead(lease)) = outcome
+        {
+            let _kept = lease.detach();
+        }
     }
 }
 

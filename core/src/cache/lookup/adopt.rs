@@ -39,10 +39,15 @@ impl Pond {
             let stripe = self.stripes.of(&key.borrow());
             let mut state = stripe.state.lock();
             let now = self.clock.precise();
+            let began = if planted(Bug::PromoteUnderBarrier) {
+                self.next_version()
+            } else {
+                stored.began
+            };
             let entry = Entry {
                 scope: Arc::clone(&scope),
                 body: stored.body,
-                began: stored.began,
+                began,
                 version: self.next_version(),
                 stored_at: now,
                 deadlines: Deadlines::from_left(
@@ -60,7 +65,7 @@ impl Pond {
                 deadlines: entry.deadlines.capped(end),
                 ..entry
             };
-            let covered = Self::covered(&entry) && !planted(Bug::PromoteUnderBarrier);
+            let covered = Self::covered(&entry);
             let later = self
                 .l1
                 .with(&key.borrow(), |held| held.entry.began > entry.began)
@@ -71,11 +76,7 @@ impl Pond {
                 .is_some_and(|flight| flight.load(token).is_some())
                 || planted(Bug::PromoteUnleased);
             let phase = entry.phase(now);
-            if covered
-                || later
-                || !leased
-                || phase == Phase::Gone && !planted(Bug::PromoteUnderBarrier)
-            {
+            if covered || later || !leased || phase == Phase::Gone {
                 Adopted::No
             } else {
                 let (node, residue) = self.l1.insert(&key, entry);
