@@ -17,7 +17,10 @@ use millpond_core::cache::{
 use millpond_core::clock::{Clock, ManualClock, Time};
 
 /// An invalidation that removes.
-pub const HARD: Invalidation = Invalidation { soft: false, settle: Duration::ZERO };
+pub const HARD: Invalidation = Invalidation {
+    soft: false,
+    settle: Duration::ZERO,
+};
 
 /// One key of one cache, on a clock that stands still.
 #[derive(Clone, Debug)]
@@ -41,7 +44,10 @@ impl Model {
         let pond = Pond::new(Config {
             clock: Clock::Manual(clock.clone()),
             entropy: Entropy::Fixed(0.0),
-            undeclared: Policy { jitter: 0.0, ..Policy::declared() },
+            undeclared: Policy {
+                jitter: 0.0,
+                ..Policy::declared()
+            },
             ..Config::default()
         });
         let (tenant, cache) = (TenantId::parse("t"), CacheName::parse("c"));
@@ -80,17 +86,21 @@ impl Model {
 
     /// Sets the key.
     pub fn set(&self, value: &'static str) {
-        self.pond.set(&self.scope, KEY, Write::value(value)).expect("small");
+        self.pond
+            .set(&self.scope, KEY, Write::value(value))
+            .expect("small");
     }
 
     /// Invalidates the key.
     pub fn invalidate(&self) {
-        self.pond.invalidate(&self.scope, Target::Keys(&[KEY]), HARD);
+        self.pond
+            .invalidate(&self.scope, Target::Keys(&[KEY]), HARD);
     }
 
     /// Invalidates the cache.
     pub fn invalidate_cache(&self, how: Invalidation) {
-        self.pond.invalidate::<&[u8]>(&self.scope, Target::Cache, how);
+        self.pond
+            .invalidate::<&[u8]>(&self.scope, Target::Cache, how);
     }
 
     /// Panics when something is out of order at rest.

@@ -63,8 +63,12 @@ fn a_promoted_follower_that_leaves_hands_on() {
     explore(|| {
         let model = Model::new();
         let lease = model.lead();
-        let Lookup::Follow(leaver) = model.lookup() else { panic!("somebody leads") };
-        let Lookup::Follow(stayer) = model.lookup() else { panic!("somebody leads") };
+        let Lookup::Follow(leaver) = model.lookup() else {
+            panic!("somebody leads")
+        };
+        let Lookup::Follow(stayer) = model.lookup() else {
+            panic!("somebody leads")
+        };
         let leaving = thread::spawn(move || drop(leaver));
         drop(lease);
         leaving.join().expect("no panic");
@@ -79,7 +83,9 @@ fn two_followers_of_a_dead_leader_elect_one() {
     explore(|| {
         let model = Model::new();
         let _dead = model.lead().detach();
-        let Lookup::Follow(waiter) = model.lookup() else { panic!("somebody leads") };
+        let Lookup::Follow(waiter) = model.lookup() else {
+            panic!("somebody leads")
+        };
         model.clock.advance(std::time::Duration::from_secs(11));
         let other = model.clone();
         let newcomer = thread::spawn(move || match other.get() {

@@ -30,7 +30,9 @@ use crate::version::{Version, Versions};
 pub struct Invalidation {
     /// Make stale instead of removing.
     pub soft: bool,
-    /// How long replicas may lag behind the write that this invalidation is for.
+    /// How long replicas may lag behind the write that this invalidation is for:
+    /// values whose load begins within it expire at its end. A further
+    /// invalidation of the same target extends it.
     pub settle: Duration,
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::barrier::Invalidation;
 use super::entry::Entry;
-use super::fill::stripe::{MAX_SETTLING, State};
+use super::fill::stripe::{MAX_SETTLING, Settling, State};
 use super::key::Key;
 use super::name::TenantId;
 use super::pond::Pond;
@@ -148,13 +148,21 @@ impl Pond {
         let now = self.clock.precise();
         let end = now.after(how.settle);
         if state.settling.len() >= MAX_SETTLING {
-            state.settling.retain(|_, end| now < *end);
+            state
+                .settling
+                .retain(|_, settling| now < settling.remembered_until);
         }
         if state.settling.len() >= MAX_SETTLING {
             scope.barrier.settle_by(end); // wider than asked, never narrower
             return;
         }
-        let held = state.settling.entry(key.clone()).or_insert(end);
-        *held = (*held).max(end);
+        let settling = Settling {
+            end,
+            remembered_until: end.after(scope.policy.max_load),
+        };
+        let held = state.settling.entry(key.clone()).or_insert(settling);
+        if held.end < end {
+            *held = settling;
+        }
     }
 }

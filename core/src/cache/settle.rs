@@ -284,7 +284,7 @@ impl Pond {
             scope.tenant.barrier.settle_until(),
         ];
         let tags = entry.tags.iter().map(|tag| tag.barrier.settle_until());
-        let of_key = state.settling.get(key).copied();
+        let of_key = state.settling.get(key).map(|settling| settling.end);
         covering
             .into_iter()
             .chain(tags)

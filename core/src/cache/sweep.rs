@@ -65,7 +65,9 @@ impl Pond {
         let now = self.clock.precise();
         for stripe in self.stripes.iter() {
             let mut state = stripe.state.lock();
-            state.settling.retain(|_, end| now < *end);
+            state
+                .settling
+                .retain(|_, settling| now < settling.remembered_until);
             let mut ended = 0;
             state.flights.retain(|_, flight| {
                 ended += flight.drop_ended(now);

@@ -100,7 +100,12 @@ fn c1_a_value_handed_to_a_waiter_is_void_if_it_is_invalidated_before_it_wakes() 
 
 #[test]
 fn c1_a_set_overtakes_a_load_even_when_its_entry_is_gone_again() {
-    let bench = Bench::with(Policy { fresh: SECOND, stale: Duration::ZERO, stale_if_error: Duration::ZERO, ..policy() });
+    let bench = Bench::with(Policy {
+        fresh: SECOND,
+        stale: Duration::ZERO,
+        stale_if_error: Duration::ZERO,
+        ..policy()
+    });
     let lease = bench.lead("k");
     let mut follower = bench.follow("k");
     assert!(poll(&mut follower).is_none());

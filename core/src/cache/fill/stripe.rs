@@ -26,8 +26,17 @@ pub(crate) struct Stripe {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) flights: HashMap<Key, Flight, Hashed>,
-    /// Keys whose replicas may lag, and until when.
-    pub(crate) settling: HashMap<Key, Time, Hashed>,
+    /// Keys whose replicas may lag.
+    pub(crate) settling: HashMap<Key, Settling, Hashed>,
+}
+
+/// The settle time of one key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settling {
+    /// Loads that begin before it may have read a replica that lags.
+    pub(crate) end: Time,
+    /// The last of those loads has ended by then.
+    pub(crate) remembered_until: Time,
 }
 
 impl Stripe {
