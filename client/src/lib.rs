@@ -1,1 +1,73 @@
-//! millpond-client
+//! Millpond from Rust: one handle on a cache, in this process or in the sidecar.
+//!
+//! ```
+//! use millpond_client::{EmbeddedConfig, Millpond};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Or Millpond::connect("unix:/run/millpond/millpond.sock").await?
+//! let pond = Millpond::embedded(EmbeddedConfig::default());
+//! let users = pond.cache("users")?;
+//!
+//! // One caller loads; everybody else who asks meanwhile waits for it.
+//! let load = || async { Ok::<_, std::io::Error>("Ada") };
+//! let ada = users.get_or_load("acme", "42", load).await?;
+//! assert_eq!(ada.map(|value| value.into_inner()), Some("Ada".into()));
+//!
+//! // After a write to the database: from here on nobody reads the old value.
+//! users.invalidate("acme", "42").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`Millpond`] makes handles on caches; [`Cache`] takes the tenant with each
+//!   call; [`TenantCache`] is one tenant's, and the fast path.
+//! - A loader returns anything that becomes a [`Loaded`]: a value, an [`Item`] with
+//!   tags, times and an etag, or `None` for "there is no such thing".
+//! - `json` (a default feature) adds [`JsonCache`]: typed values.
+//!
+//! Both modes behave alike and need a tokio runtime with time (and, for a sidecar,
+//! I/O) enabled where a cache is used. A remote call costs a round trip; an
+//! embedded hit costs the core's look-up and one reference count.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `millpond`, `cache`, `tenant`, `json` | the handles |
+//! | `value`, `loaded`, `invalidation`, `error` | what goes in and comes out |
+//! | `read` | the protocol of a read that loads, over either backend |
+//! | `reply`, `place` | what a backend answers, and which one it is |
+//! | `embedded/*`, `timer` | the core in this process |
+//! | `remote/*` | the sidecar over gRPC |
+
+mod cache;
+mod embedded;
+mod error;
+mod invalidation;
+#[cfg(feature = "json")]
+mod json;
+mod loaded;
+mod millpond;
+mod options;
+mod place;
+mod read;
+mod remote;
+mod reply;
+mod tenant;
+mod timer;
+mod value;
+
+pub use bytes::Bytes;
+pub use cache::Cache;
+pub use embedded::EmbeddedConfig;
+pub use error::Error;
+pub use invalidation::{Durability, Invalidated, Invalidation, Target};
+#[cfg(feature = "json")]
+pub use json::{JsonCache, JsonDirection, JsonError, JsonTenantCache};
+pub use loaded::{Context, Item, Loaded, Revalidated};
+pub use millpond::{ADDR_VARIABLE, Millpond};
+pub use millpond_core::Entropy;
+pub use millpond_core::cache::{BadField, Policy, Source, Times};
+pub use millpond_core::clock;
+pub use remote::RemoteConfig;
+pub use tenant::TenantCache;
+pub use value::{Held, Stale, StaleReason, Value, Version};

@@ -1,0 +1,219 @@
+//! The cache in this process: the core with tokio's timer around it.
+//!
+//! Decisions are the core's; this file translates. A read of a fresh value takes
+//! no lock, allocates nothing and counts up one reference (of the value's bytes).
+
+mod config;
+mod turn;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millpond_core::cache::lookup::Levels;
+use millpond_core::cache::{
+    Answer, Body, CacheName, Entry, LoadBy, Mode, Pond, Reason, Scope, Source, Sweeper, TenantId,
+    TooManyCaches, Want, Write, WriteError, Written,
+};
+use millpond_core::clock::Time;
+use millpond_core::version::{Position, Version as CoreVersion};
+
+use crate::error::Error;
+use crate::invalidation::{Invalidated, Invalidation, Target};
+use crate::loaded::Item;
+use crate::options::Options;
+use crate::reply::{self, Reply};
+use crate::timer::Timer;
+use crate::value::{About, Stale, StaleReason, Value, Version};
+
+pub use config::EmbeddedConfig;
+pub(crate) use turn::Turn;
+
+/// One cache in this process.
+#[derive(Debug)]
+pub(crate) struct Embedded {
+    levels: Levels,
+    timer: Timer,
+    /// `None` when the system refused a thread: gone entries then stay until the
+    /// budget pushes them out.
+    _sweeper: Option<Sweeper>,
+}
+
+impl Embedded {
+    pub(crate) fn new(pond: Arc<Pond>) -> Self {
+        Self {
+            timer: Timer::new(pond.clock().clone()),
+            _sweeper: Sweeper::start(&pond).ok(),
+            levels: Levels::new(pond, None),
+        }
+    }
+
+    pub(crate) fn pond(&self) -> &Arc<Pond> {
+        self.levels.pond()
+    }
+}
+
+/// One tenant's cache in this process.
+#[derive(Clone, Debug)]
+pub(crate) struct Local {
+    home: Arc<Embedded>,
+    scope: Arc<Scope>,
+}
+
+impl Local {
+    pub(crate) fn new(
+        home: &Arc<Embedded>,
+        tenant: &TenantId,
+        cache: &CacheName,
+    ) -> Result<Self, TooManyCaches> {
+        Ok(Self {
+            scope: home.pond().scope(tenant, cache)?,
+            home: Arc::clone(home),
+        })
+    }
+
+    /// Runs `read` on the fresh value under `key`.
+    #[inline]
+    pub(crate) fn with<R>(&self, key: &[u8], read: impl FnOnce(&Bytes) -> R) -> Option<R> {
+        if self.scope.mode() != Mode::On {
+            return None;
+        }
+        let read = |entry: &Entry| entry.body().value().map(read);
+        self.home.pond().with(&self.scope, key, read).flatten()
+    }
+
+    /// The fresh value under `key`; the inner `None` is absence.
+    #[inline]
+    pub(crate) fn peek(&self, key: &[u8]) -> Option<Option<Value>> {
+        if self.scope.mode() != Mode::On {
+            return None;
+        }
+        let read = |entry: &Entry| self.value(entry, None, Source::L1);
+        self.home.pond().with(&self.scope, key, read)
+    }
+
+    pub(crate) async fn read(&self, key: &[u8], options: &Options, load: LoadBy) -> Reply {
+        // Spares a hit the precise clock; only an early refresh has to be asked
+        // for each time.
+        if self.scope.policy().early_refresh == 0.0
+            && let Some(value) = self.peek(key)
+        {
+            return Reply::Held(value, None);
+        }
+        let deadline = match load {
+            LoadBy::Nobody => Time::ZERO,
+            LoadBy::Caller => self.home.pond().clock().precise().after(options.wait),
+        };
+        let want = Want {
+            load,
+            deadline,
+            fresh_only: options.fresh_only,
+            lease: options.lease,
+        };
+        let home = &self.home;
+        let answer = home.levels.get(&home.timer, &self.scope, key, want).await;
+        self.reply(answer)
+    }
+
+    fn reply(&self, answer: Answer) -> Reply {
+        let turn = answer
+            .lease
+            .map(|lease| reply::Turn::Embedded(Turn::new(&self.home, lease)));
+        if let Some(hit) = &answer.found {
+            let stale = answer.stale.then(|| Stale {
+                reason: stale_reason(answer.reason),
+                error: answer.error.map(|error| error.message().to_owned()),
+                retry_after: answer.retry_after,
+            });
+            let source = answer.source.unwrap_or(Source::L1);
+            return Reply::Held(self.value(hit, stale, source), turn);
+        }
+        if let Some(turn) = turn {
+            return Reply::Turn(turn);
+        }
+        let retry_after = answer.retry_after;
+        match answer.reason {
+            Some(Reason::LoadFailed) => Reply::Refused(Error::failed(answer.error, retry_after)),
+            Some(Reason::WaitExpired) => Reply::Refused(Error::WaitExpired),
+            Some(Reason::Shed) => Reply::Refused(Error::Shed { retry_after }),
+            Some(Reason::NotHeld | Reason::Bypass | Reason::Revalidating) | None => Reply::Nothing,
+        }
+    }
+
+    fn value(&self, entry: &Entry, stale: Option<Stale>, source: Source) -> Option<Value> {
+        let Body::Value(value) = entry.body() else {
+            return None;
+        };
+        let now = self.home.pond().clock().now();
+        let about = About {
+            stale,
+            version: Some(self.version(entry.version())),
+            age: entry.age(now),
+            fresh_for: Some(entry.fresh_for(now)),
+            source,
+            etag: entry.etag().clone(),
+        };
+        Some(Value::new(value.clone(), about))
+    }
+
+    pub(crate) async fn set(
+        &self,
+        key: &[u8],
+        item: Item,
+        if_version: Option<Version>,
+    ) -> Result<Option<Version>, WriteError> {
+        let if_version = if_version.map(|version| self.home.own_version(version));
+        if if_version == Some(None) {
+            return Ok(None); // of another process: nothing here has it
+        }
+        let write = Write {
+            value: item.value,
+            times: item.times,
+            tags: item.tags,
+            etag: item.etag,
+            if_version: if_version.flatten(),
+        };
+        let (written, _) = self.home.levels.set(&self.scope, key, write).await?;
+        Ok(match written {
+            Written::Stored(version) => Some(self.version(version)),
+            Written::OtherVersion => None,
+        })
+    }
+
+    pub(crate) async fn invalidate(&self, target: &Target, how: Invalidation) -> Invalidated {
+        let (version, durability) = self
+            .home
+            .levels
+            .invalidate(&self.scope, target.as_core(), how)
+            .await;
+        Invalidated {
+            version: self.version(version),
+            durability,
+        }
+    }
+
+    fn version(&self, version: CoreVersion) -> Version {
+        self.home.version(version)
+    }
+}
+
+impl Embedded {
+    fn version(&self, version: CoreVersion) -> Version {
+        let position = self.pond().position(version).encode();
+        Version::from_bytes(&position).expect("a position is 16 bytes")
+    }
+
+    fn own_version(&self, version: Version) -> Option<CoreVersion> {
+        Position::decode(version.as_bytes())
+            .filter(|position| position.boot == self.pond().boot())
+            .map(|position| position.version)
+    }
+}
+
+fn stale_reason(reason: Option<Reason>) -> StaleReason {
+    match reason {
+        Some(Reason::Revalidating) => StaleReason::Revalidating,
+        Some(Reason::LoadFailed) => StaleReason::LoadFailed,
+        Some(Reason::Shed) => StaleReason::Shed,
+        Some(Reason::NotHeld | Reason::Bypass | Reason::WaitExpired) | None => StaleReason::Other,
+    }
+}

@@ -1,0 +1,232 @@
+//! What a read brings: a value, where it comes from, and how old it is.
+
+use std::fmt;
+use std::ops::Deref;
+use std::time::Duration;
+
+use bytes::Bytes;
+use millpond_core::cache::{BadField, Source};
+
+/// A value from the cache, or from a load that just ended. Cheap to clone.
+///
+/// It dereferences to the value itself: `&value[..]` are its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value<V = Bytes> {
+    value: V,
+    about: About,
+}
+
+/// What is known of a value besides itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct About {
+    pub(crate) stale: Option<Stale>,
+    pub(crate) version: Option<Version>,
+    pub(crate) age: Duration,
+    pub(crate) fresh_for: Option<Duration>,
+    pub(crate) source: Source,
+    pub(crate) etag: Bytes,
+}
+
+impl<V> Value<V> {
+    pub(crate) fn new(value: V, about: About) -> Self {
+        Self { value, about }
+    }
+
+    pub(crate) fn stored_as(mut self, version: Option<Version>) -> Self {
+        self.about.version = version;
+        self
+    }
+
+    /// The value alone.
+    pub fn into_inner(self) -> V {
+        self.value
+    }
+
+    /// Set when the value is past its freshness: why it is served all the same.
+    #[must_use]
+    pub fn stale(&self) -> Option<&Stale> {
+        self.about.stale.as_ref()
+    }
+
+    /// The version under which it is stored. `None` when it is not: this caller
+    /// loaded it, and the key was invalidated or written meanwhile, or the value
+    /// is larger than the cache keeps, or the cache is switched off.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        self.about.version
+    }
+
+    /// How long ago it was stored.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.about.age
+    }
+
+    /// How long it stays fresh, if nothing invalidates it; zero when it is stale.
+    /// `None` when this caller loaded it itself: its policy is the cache's.
+    #[must_use]
+    pub fn fresh_for(&self) -> Option<Duration> {
+        self.about.fresh_for
+    }
+
+    /// Where it comes from.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        self.about.source
+    }
+
+    /// The origin's validator, empty if it gave none.
+    #[must_use]
+    pub fn etag(&self) -> &Bytes {
+        &self.about.etag
+    }
+
+    #[cfg(feature = "json")]
+    pub(crate) fn try_map<W, E>(self, map: impl FnOnce(V) -> Result<W, E>) -> Result<Value<W>, E> {
+        Ok(Value {
+            value: map(self.value)?,
+            about: self.about,
+        })
+    }
+}
+
+impl<V> Deref for Value<V> {
+    type Target = V;
+
+    fn deref(&self) -> &V {
+        &self.value
+    }
+}
+
+impl<V: AsRef<[u8]>> AsRef<[u8]> for Value<V> {
+    fn as_ref(&self) -> &[u8] {
+        self.value.as_ref()
+    }
+}
+
+/// Why a stale value was served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stale {
+    /// Why.
+    pub reason: StaleReason,
+    /// What the last failed load said, when it is known.
+    pub error: Option<String>,
+    /// When the next refresh may be tried, when the last one failed.
+    pub retry_after: Option<Duration>,
+}
+
+/// See [`Stale`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StaleReason {
+    /// One refresh is under way behind it.
+    Revalidating,
+    /// The last load failed.
+    LoadFailed,
+    /// The breaker before the origin is open.
+    BreakerOpen,
+    /// The tenant's budget of loads is spent.
+    OverBudget,
+    /// Too much is under way already.
+    Shed,
+    /// News of invalidations was missed, and the value is not confirmed yet.
+    Unconfirmed,
+    /// A reason that this version of the client does not know.
+    Other,
+}
+
+/// The version of a stored value or of an invalidation. Opaque: equal or not,
+/// and bytes that may be handed to another process of the fleet.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Version {
+    bytes: [u8; Self::MAX_LEN],
+    len: u8,
+}
+
+impl Version {
+    /// The longest version, in bytes.
+    pub const MAX_LEN: usize = 32;
+
+    /// From the bytes of another version.
+    ///
+    /// # Errors
+    /// When there are none, or more than [`Self::MAX_LEN`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadField> {
+        let field = "version";
+        let (limit, size) = (Self::MAX_LEN, bytes.len());
+        let Some(room) = limit.checked_sub(size) else {
+            return Err(BadField::TooLong {
+                field,
+                limit,
+                size,
+                unit: "bytes",
+            });
+        };
+        if room == limit {
+            return Err(BadField::Empty { field });
+        }
+        let mut held = [0; Self::MAX_LEN];
+        held[..size].copy_from_slice(bytes);
+        Ok(Self {
+            bytes: held,
+            len: u8::try_from(size).unwrap_or(u8::MAX),
+        })
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Version(")?;
+        for byte in self.as_bytes() {
+            write!(f, "{byte:02x}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// What a read that loads nothing comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held<V = Bytes> {
+    /// A value, fresh or stale.
+    Value(Value<V>),
+    /// The origin said not long ago that there is no such thing.
+    Absent,
+    /// Nothing is known of the key.
+    Nothing,
+}
+
+impl<V> Held<V> {
+    /// The value, if there is one.
+    #[must_use]
+    pub fn value(self) -> Option<Value<V>> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent | Self::Nothing => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_one_to_32_bytes() {
+        let version = Version::from_bytes(&[7; 32]).expect("it fits");
+        assert_eq!(version.as_bytes(), [7; 32]);
+        assert_eq!(
+            Version::from_bytes(b"").map_err(|bad| bad.to_string()),
+            Err("version: is empty, needs at least 1 byte".to_owned())
+        );
+        assert_eq!(
+            Version::from_bytes(&[0; 33]).map_err(|bad| bad.to_string()),
+            Err("version: 33 bytes, limit 32".to_owned())
+        );
+    }
+}
