@@ -1,0 +1,82 @@
+//! What a sidecar is started with.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use millpond_core::cache;
+
+/// Where the cache listens on TCP unless told otherwise: this machine only.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7470);
+/// Where probes and metrics are answered: kubelet calls the pod's address.
+pub const DEFAULT_PROBE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7472);
+/// The Unix socket.
+pub const DEFAULT_SOCKET: &str = "/run/millpond/millpond.sock";
+
+/// A Unix socket to listen on.
+#[derive(Clone, Debug)]
+pub struct Socket {
+    /// Where. Its folder is made if possible; the socket's mode is 0660.
+    pub path: PathBuf,
+    /// Go on without it when it cannot be made, as on a laptop whose `/run` is
+    /// root's. A socket that another process answers on is an error all the same.
+    pub optional: bool,
+}
+
+/// What a sidecar is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// TCP address of the cache; port 0 picks a free one. Default
+    /// [`DEFAULT_LISTEN`].
+    pub listen: Option<SocketAddr>,
+    /// Unix socket of the cache. Default [`DEFAULT_SOCKET`], optional.
+    pub socket: Option<Socket>,
+    /// Address of probes and metrics. Default [`DEFAULT_PROBE`].
+    pub probe: Option<SocketAddr>,
+    /// The cache. Its `budget` is most of what the process comes to hold.
+    pub cache: cache::Config,
+    /// Threads that serve. Default one a core; at least 1.
+    pub workers: usize,
+    /// Connections open at once; more are closed as they arrive. Default 4 096,
+    /// about 20 KiB each when idle.
+    pub max_connections: usize,
+    /// Calls open at once on one connection. Default 16 384, about 2 KiB each
+    /// while they wait.
+    pub max_calls: u32,
+    /// How long calls in flight get once the sidecar was told to end. Default
+    /// 25 s, inside the 30 s a pod is given.
+    pub drain: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: Some(DEFAULT_LISTEN),
+            socket: Some(Socket {
+                path: PathBuf::from(DEFAULT_SOCKET),
+                optional: true,
+            }),
+            probe: Some(DEFAULT_PROBE),
+            cache: cache::Config::default(),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            max_connections: 4_096,
+            max_calls: 16_384,
+            drain: Duration::from_secs(25),
+        }
+    }
+}
+
+impl Config {
+    /// On free ports of the loopback interface, without a socket: for tests and
+    /// benchmarks beside others.
+    #[must_use]
+    pub fn on_free_ports() -> Self {
+        let free = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        Self {
+            listen: Some(free),
+            socket: None,
+            probe: Some(free),
+            ..Self::default()
+        }
+    }
+}

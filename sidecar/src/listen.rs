@@ -1,0 +1,6 @@
+//! Where callers come in.
+
+pub(crate) mod accept;
+pub(crate) mod connection;
+pub(crate) mod greeting;
+pub(crate) mod unix;

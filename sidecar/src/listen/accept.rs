@@ -1,0 +1,128 @@
+//! Taking connections in and handing them to the workers in turn.
+//!
+//! By hand for both kinds of socket: the kernel can spread TCP over several
+//! listeners but not Unix sockets, and each worker's runtime must own what it
+//! serves.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tracing::{info, warn};
+
+/// How long nothing is accepted after the kernel refused, as when the process
+/// has no file descriptors left.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A connection on its way to a worker, bound to no runtime.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) stream: Stream,
+    /// Its place among the connections that may be open at once.
+    pub(crate) place: OwnedSemaphorePermit,
+}
+
+/// Hands connections to workers.
+#[derive(Clone, Debug)]
+pub(crate) struct Dispatch {
+    workers: Arc<[mpsc::Sender<Accepted>]>,
+    next: Arc<AtomicUsize>,
+    places: Arc<Semaphore>,
+}
+
+impl Dispatch {
+    pub(crate) fn new(workers: Vec<mpsc::Sender<Accepted>>, places: Arc<Semaphore>) -> Self {
+        Self {
+            workers: workers.into(),
+            next: Arc::new(AtomicUsize::new(0)),
+            places,
+        }
+    }
+
+    pub(crate) async fn accept_tcp(self, listener: TcpListener) {
+        let mut gate = Gate::default();
+        loop {
+            let accepted = listener.accept().await.and_then(|(stream, _)| {
+                // Replies are small and each is wanted now.
+                stream.set_nodelay(true)?;
+                stream.into_std().map(Stream::Tcp)
+            });
+            self.hand_over(accepted, &mut gate).await;
+        }
+    }
+
+    pub(crate) async fn accept_unix(self, listener: UnixListener) {
+        let mut gate = Gate::default();
+        loop {
+            let accepted = match listener.accept().await {
+                Ok((stream, _)) => stream.into_std().map(Stream::Unix),
+                Err(error) => Err(error),
+            };
+            self.hand_over(accepted, &mut gate).await;
+        }
+    }
+
+    async fn hand_over(&self, accepted: io::Result<Stream>, gate: &mut Gate) {
+        let stream = match accepted {
+            Ok(stream) => stream,
+            Err(error) => {
+                if !is_the_peers(&error) {
+                    gate.close(&error);
+                    tokio::time::sleep(PAUSE).await;
+                }
+                return;
+            }
+        };
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            gate.close(&"as many connections are open as may be");
+            return;
+        };
+        gate.open();
+        // Relaxed: any order of turns is a fair one.
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len();
+        // A worker that is behind, or gone, is not waited for: its callers try
+        // again, and the others' go on.
+        drop(self.workers[turn].try_send(Accepted { stream, place }));
+    }
+}
+
+/// Whether accepting failed because that one peer went away.
+fn is_the_peers(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// Logs that connections are refused, and that they are no longer, once each.
+#[derive(Debug, Default)]
+struct Gate {
+    closed: bool,
+}
+
+impl Gate {
+    fn close(&mut self, why: &dyn std::fmt::Display) {
+        if !self.closed {
+            self.closed = true;
+            warn!(%why, "connections are being refused");
+        }
+    }
+
+    fn open(&mut self) {
+        if self.closed {
+            self.closed = false;
+            info!("connections are accepted again");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The HTTP port that kubelet and Prometheus call: `/livez`, `/readyz`,
+//! `/startupz`, `/metrics`, and nothing else.
+//!
+//! Readiness gates the application's traffic, so it is false only while the
+//! sidecar ends, never because it sheds load or lost its second level.
+//!
+//! It is open to the pod's network, so everything a peer can hold is bounded: how
+//! many are connected, for how long, and the bytes and the time of a head.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::drain::Stage;
+use crate::telemetry::metrics::{self, Observed};
+
+const MAX_CONNECTIONS: usize = 64;
+/// From connecting, or from the last answer, to the end of a request's head.
+const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+/// Of a connection, however busy; scrapers connect again.
+const CONNECTION_PATIENCE: Duration = Duration::from_secs(60);
+/// Bytes of a request's head; 8 KiB is the least hyper takes.
+const MAX_HEAD_BYTES: usize = 8 << 10;
+/// How long nothing is accepted after the kernel refused.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Answers until it is dropped.
+pub(crate) async fn answer(listener: TcpListener, observed: Arc<Observed>) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            continue;
+        };
+        let observed = Arc::clone(&observed);
+        tokio::spawn(async move {
+            // However it ends, there is nobody to tell.
+            drop(tokio::time::timeout(CONNECTION_PATIENCE, serve(stream, observed)).await);
+            drop(place);
+        });
+    }
+}
+
+async fn serve(stream: TcpStream, observed: Arc<Observed>) -> hyper::Result<()> {
+    let service = service_fn(move |request| {
+        let response = respond(&request, &observed);
+        async { Ok::<_, Infallible>(response) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+}
+
+fn respond(request: &Request<Incoming>, observed: &Observed) -> Response<Full<Bytes>> {
+    let state = match request.uri().path() {
+        "/livez" => observed.live(),
+        "/readyz" => observed.ready(),
+        // Nothing listens before everything is up.
+        "/startupz" => Ok(()),
+        "/metrics" => {
+            return only_read(request).unwrap_or_else(|| {
+                response(StatusCode::OK, metrics::CONTENT_TYPE, observed.exposition())
+            });
+        }
+        _ => return text(StatusCode::NOT_FOUND, "not found\n"),
+    };
+    only_read(request).unwrap_or_else(|| match state {
+        Ok(()) => text(StatusCode::OK, "ok\n"),
+        Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
+    })
+}
+
+/// The refusal of whatever is not a read.
+fn only_read(request: &Request<Incoming>) -> Option<Response<Full<Bytes>>> {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return None;
+    }
+    let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+    let read = HeaderValue::from_static("GET, HEAD");
+    refusal.headers_mut().insert(ALLOW, read);
+    Some(refusal)
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    response(status, "text/plain; charset=utf-8", text)
+}
+
+fn response(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let content_type = HeaderValue::from_static(content_type);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+impl Observed {
+    fn live(&self) -> Result<(), &'static str> {
+        let gone = self.stages.now() < Stage::Stopped && self.workers_gone();
+        if gone {
+            return Err("a worker thread is gone\n");
+        }
+        Ok(())
+    }
+
+    fn ready(&self) -> Result<(), &'static str> {
+        match self.stages.now() {
+            Stage::Serving => Ok(()),
+            Stage::Draining | Stage::Leaving | Stage::Stopped => Err("draining\n"),
+        }
+    }
+}

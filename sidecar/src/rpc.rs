@@ -1,0 +1,20 @@
+//! The services of the cache's port: the wire on one side, core on the other.
+//!
+//! A call is checked in full before anything is done: what is refused with
+//! `INVALID_ARGUMENT` stored nothing. Messages name the field, the limit and what
+//! was found, and never bytes of a key, a value or a tag.
+
+mod cache;
+mod deadline;
+mod fields;
+mod fill;
+mod get;
+mod get_many;
+pub(crate) mod limits;
+mod reply;
+mod services;
+mod status;
+mod write;
+
+pub(crate) use cache::Cache;
+pub(crate) use services::{Common, Services};

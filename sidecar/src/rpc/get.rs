@@ -1,0 +1,45 @@
+//! `Get`: one key.
+
+use millpond_core::cache::{LoadBy, Pond, Want};
+use millpond_core::clock::Time;
+use millpond_proto::v1;
+use std::time::Duration;
+use tonic::{Request, Response, Status};
+
+use super::cache::Cache;
+use super::deadline::Patience;
+use super::fields;
+use super::reply;
+
+pub(super) async fn get(
+    cache: &Cache,
+    request: Request<v1::GetRequest>,
+) -> Result<Response<v1::GetReply>, Status> {
+    let pond = cache.pond();
+    let patience = Patience::read(request.get_ref().wait_ms, request.metadata())?;
+    let request = request.into_inner();
+    let load = fields::load(request.load)?;
+    fields::key(&request.key)?;
+    fields::min_version(pond, "min_version", &request.min_version)?;
+    let scope = cache.scope(&request.tenant, &request.cache)?;
+
+    let want = Want {
+        load,
+        deadline: deadline(pond, load, patience.or(scope.policy().lease)),
+        fresh_only: request.fresh_only,
+        lease: request.lease_ms.map(fields::milliseconds),
+    };
+    let answer = cache
+        .levels
+        .get(&cache.timer, &scope, &request.key, want)
+        .await;
+    Ok(Response::new(reply::reply(pond, answer)))
+}
+
+/// Whoever does not load does not wait either.
+pub(super) fn deadline(pond: &Pond, load: LoadBy, patience: Duration) -> Time {
+    match load {
+        LoadBy::Nobody => Time::ZERO,
+        LoadBy::Caller => pond.clock().precise().after(patience),
+    }
+}

@@ -1,0 +1,362 @@
+//! One sidecar: its listeners and threads, from start to end.
+//!
+//! [`Sidecar::start`] returns once everything listens and every worker takes
+//! connections, or with the first thing that stands in the way. The control
+//! thread then owns the listeners and the workers, and walks the stages of
+//! [`drain`](crate::drain) to the end.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use millpond_core::cache::lookup::Levels;
+use millpond_core::cache::{Pond, Sweeper};
+use tokio::sync::Semaphore;
+use tokio::task::unconstrained;
+
+use crate::config::{Config, Socket};
+use crate::drain::{Drained, Shutdown, Stages};
+use crate::listen::accept::Dispatch;
+use crate::listen::connection::Serving;
+use crate::listen::unix::{self, Refused, SocketFile};
+use crate::rpc::{Cache, Common, Services};
+use crate::telemetry::calls::Calls;
+use crate::telemetry::metrics::Observed;
+use crate::worker::Worker;
+
+mod control;
+
+use control::Control;
+
+/// Whether something listens, and where, or why it does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listening<A> {
+    /// There.
+    On(A),
+    /// Nowhere, for this reason.
+    Off(String),
+}
+
+impl<A> Listening<A> {
+    /// Where it listens, if it does.
+    pub fn on(&self) -> Option<&A> {
+        match self {
+            Self::On(address) => Some(address),
+            Self::Off(_) => None,
+        }
+    }
+}
+
+/// Where a sidecar listens.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// The cache, on TCP.
+    pub tcp: Listening<SocketAddr>,
+    /// The cache, on a Unix socket.
+    pub socket: Listening<PathBuf>,
+    /// Probes and metrics.
+    pub probe: Listening<SocketAddr>,
+}
+
+/// Why a sidecar did not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The cache would listen nowhere.
+    NothingListens,
+    /// A TCP address is not to be had.
+    Address {
+        /// What would listen there.
+        what: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The flag that moves it.
+        flag: &'static str,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A living process answers on the Unix socket.
+    SocketInUse(PathBuf),
+    /// The Unix socket cannot be made.
+    Socket(PathBuf, io::Error),
+    /// The system gives no thread or no runtime.
+    Threads(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NothingListens => {
+                f.write_str("the cache would listen nowhere: leave --listen or --socket on")
+            }
+            Self::Address {
+                what,
+                address,
+                flag,
+                error,
+            } if error.kind() == io::ErrorKind::AddrInUse => write!(
+                f,
+                "{what}: {address} is in use by another process; {flag} ADDR moves it (port 0 picks a free one)"
+            ),
+            Self::Address {
+                what,
+                address,
+                flag,
+                error,
+            } => write!(f, "{what}: {address}: {error}; {flag} ADDR moves it"),
+            Self::SocketInUse(path) => write!(
+                f,
+                "unix socket: another process answers on {}; --socket PATH moves it, --no-socket goes without",
+                path.display()
+            ),
+            Self::Socket(path, error) => write!(
+                f,
+                "unix socket: {}: {error}; --socket PATH moves it, --no-socket goes without",
+                path.display()
+            ),
+            Self::Threads(error) => write!(f, "threads: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A cache for the processes of one pod. See [`Sidecar::start`].
+#[derive(Debug)]
+pub struct Sidecar;
+
+impl Sidecar {
+    /// Listens and serves. Blocks for the milliseconds that takes, and may be
+    /// called from inside a runtime.
+    ///
+    /// # Errors
+    /// When an address or the socket is taken or cannot be had.
+    pub fn start(config: Config) -> Result<Running, StartError> {
+        let bound = Bound::new(&config)?;
+        let addresses = bound.addresses.clone();
+
+        let pond = Pond::new(config.cache);
+        let stages = Stages::serving();
+        let places = Arc::new(Semaphore::new(config.max_connections));
+        let levels = Levels::new(Arc::clone(&pond), None);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(StartError::Threads)?;
+        // Completes without waiting: nobody else holds its locks yet.
+        let common = unconstrained(Common::serving())
+            .now_or_never()
+            .expect("a lock that nobody else knows is free");
+
+        let (ready, readied) = sync_channel(config.workers.max(1));
+        let mut calls = Vec::new();
+        let mut workers = Vec::new();
+        for number in 0..config.workers.max(1) {
+            let counted = Arc::new(Calls::default());
+            let cache = Cache::new(levels.clone(), Arc::clone(&counted));
+            let services = Services::new(cache, &common);
+            let serving = Serving::new(services, stages.clone(), config.max_calls);
+            let worker = Worker::start(number, serving, stages.clone(), ready.clone())
+                .map_err(StartError::Threads)?;
+            calls.push(counted);
+            workers.push(worker);
+        }
+        let sweeper = Sweeper::start(&pond).map_err(StartError::Threads)?;
+        let observed = Arc::new(Observed {
+            started_micros: pond.clock().wall_micros(),
+            pond: Arc::clone(&pond),
+            stages: stages.clone(),
+            calls,
+            places: Arc::clone(&places),
+            max_connections: config.max_connections,
+        });
+        let hand_to = workers
+            .iter()
+            .map(|worker| worker.hand_to.clone())
+            .collect();
+        let control = Control {
+            bound,
+            dispatch: Dispatch::new(hand_to, places),
+            observed,
+            common,
+            drain: config.drain,
+        };
+        let control = std::thread::Builder::new()
+            .name("millpond-control".to_owned())
+            .spawn(move || {
+                let drained = runtime.block_on(control.run());
+                for worker in workers {
+                    // A worker that panicked has been told of already.
+                    drop(worker.thread.join());
+                }
+                drop(sweeper);
+                drained
+            })
+            .map_err(StartError::Threads)?;
+        drop(ready);
+        // One message a worker; the channel closes early only if one died.
+        for _ in 0..config.workers.max(1) {
+            let _ = readied.recv();
+        }
+        Ok(Running {
+            addresses,
+            pond,
+            shutdown: Shutdown(stages),
+            control: Some(control),
+        })
+    }
+}
+
+/// Listeners that exist, before anything is served.
+#[derive(Debug)]
+struct Bound {
+    addresses: Addresses,
+    tcp: Option<TcpListener>,
+    unix: Option<(std::os::unix::net::UnixListener, SocketFile)>,
+    probe: Option<TcpListener>,
+}
+
+impl Bound {
+    fn new(config: &Config) -> Result<Self, StartError> {
+        let (tcp, tcp_at) = bind_tcp("cache", config.listen, "--listen")?;
+        let (probe, probe_at) = bind_tcp("probes and metrics", config.probe, "--probe")?;
+        let (unix, socket) = bind_socket(config.socket.as_ref())?;
+        if tcp.is_none() && unix.is_none() {
+            return Err(StartError::NothingListens);
+        }
+        Ok(Self {
+            addresses: Addresses {
+                tcp: tcp_at,
+                socket,
+                probe: probe_at,
+            },
+            tcp,
+            unix,
+            probe,
+        })
+    }
+}
+
+fn bind_tcp(
+    what: &'static str,
+    address: Option<SocketAddr>,
+    flag: &'static str,
+) -> Result<(Option<TcpListener>, Listening<SocketAddr>), StartError> {
+    let Some(address) = address else {
+        return Ok((None, Listening::Off("switched off".to_owned())));
+    };
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok((Some(listener), Listening::On(address)))
+    });
+    bound.map_err(|error| StartError::Address {
+        what,
+        address,
+        flag,
+        error,
+    })
+}
+
+type BoundSocket = (
+    Option<(std::os::unix::net::UnixListener, SocketFile)>,
+    Listening<PathBuf>,
+);
+
+fn bind_socket(socket: Option<&Socket>) -> Result<BoundSocket, StartError> {
+    let Some(Socket { path, optional }) = socket else {
+        return Ok((None, Listening::Off("switched off".to_owned())));
+    };
+    match unix::bind(path) {
+        Ok((listener, file)) => {
+            let path = file.path().to_owned();
+            Ok((Some((listener, file)), Listening::On(path)))
+        }
+        Err(Refused::InUse) => Err(StartError::SocketInUse(path.clone())),
+        Err(Refused::Failed(error)) if *optional => {
+            let why = format!("{}: {error}; --socket PATH moves it", path.display());
+            Ok((None, Listening::Off(why)))
+        }
+        Err(Refused::Failed(error)) => Err(StartError::Socket(path.clone(), error)),
+    }
+}
+
+/// A sidecar that serves. Dropping it stops it at once.
+#[derive(Debug)]
+pub struct Running {
+    addresses: Addresses,
+    pond: Arc<Pond>,
+    shutdown: Shutdown,
+    control: Option<JoinHandle<Drained>>,
+}
+
+impl Running {
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The cache's TCP address, if it listens there.
+    #[must_use]
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        self.addresses.tcp.on().copied()
+    }
+
+    /// The cache's Unix socket, if it listens there.
+    #[must_use]
+    pub fn socket(&self) -> Option<&Path> {
+        self.addresses.socket.on().map(PathBuf::as_path)
+    }
+
+    /// The address of probes and metrics, if they are answered.
+    #[must_use]
+    pub fn probe(&self) -> Option<SocketAddr> {
+        self.addresses.probe.on().copied()
+    }
+
+    /// The cache behind the wire.
+    #[must_use]
+    pub fn pond(&self) -> &Arc<Pond> {
+        &self.pond
+    }
+
+    /// A handle that ends it from elsewhere.
+    #[must_use]
+    pub fn shutdown_handle(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    /// Waits until it has ended. Blocks the thread.
+    pub fn join(mut self) -> Drained {
+        self.ended()
+    }
+
+    /// Drains it and waits until it has ended. Blocks the thread.
+    pub fn shutdown(self) -> Drained {
+        self.shutdown.drain();
+        self.join()
+    }
+
+    fn ended(&mut self) -> Drained {
+        let control = self.control.take().map(JoinHandle::join);
+        // A control thread that panicked has been told of already.
+        control
+            .and_then(Result::ok)
+            .unwrap_or(Drained { cut_off: 0 })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shutdown.stop();
+        self.ended();
+    }
+}

@@ -1,0 +1,5 @@
+//! What the sidecar tells about itself.
+
+pub(crate) mod calls;
+pub mod log;
+pub(crate) mod metrics;
