@@ -249,7 +249,9 @@ impl Index {
         // the map hands each out once.
         self.bytes
             .fetch_add(u64::from(node.weight), Ordering::Relaxed);
-        if let Some(old) = self.nodes.insert(key.clone(), node) {
+        if let Some(old) = self.nodes.insert(key.clone(), node)
+            && !planted(Bug::BytesUncounted)
+        {
             self.bytes
                 .fetch_sub(u64::from(old.weight), Ordering::Relaxed);
         }

@@ -133,6 +133,9 @@ impl Pond {
                 if was_leader {
                     self.failed(flight, key, error, now, after);
                 }
+                if planted(Bug::ErrorRemembered) {
+                    flight.begin(load);
+                }
                 Filled::Noted
             }
             (Fill::GivenUp | Fill::NotModified { .. }, _) => {

@@ -13,6 +13,7 @@ use super::entry::Node;
 use super::expiry::Phase;
 use super::pond::Pond;
 use super::stats::Count;
+use crate::planted::{Bug, planted};
 
 /// How often the sweeper's thread visits everything.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -65,9 +66,10 @@ impl Pond {
         let now = self.clock.precise();
         for stripe in self.stripes.iter() {
             let mut state = stripe.state.lock();
-            state
-                .settling
-                .retain(|_, settling| now < settling.remembered_until);
+            state.settling.retain(|_, settling| {
+                let forgotten = planted(Bug::SettleForgotten) && now >= settling.end;
+                now < settling.remembered_until && !forgotten
+            });
             let mut ended = 0;
             state.flights.retain(|_, flight| {
                 ended += flight.drop_ended(now);

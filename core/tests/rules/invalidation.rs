@@ -295,6 +295,7 @@ fn c14_a_load_that_ends_after_the_settle_time_it_began_in_is_worth_nothing() {
         let mut follower = bench.follow("k");
         assert!(poll(&mut follower).is_none());
         bench.pass(SECOND * 6);
+        bench.pond.sweep(); // which must not forget the settle time under the load
         assert_eq!(
             done(lease.settle(tagged("may lag", "t"))),
             Filled::Superseded,
