@@ -1,0 +1,269 @@
+//! The end of a sidecar, in process and as the real binary.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use millpond_proto::v1::cache_service_client::CacheServiceClient;
+use millpond_proto::v1::fill_outcome::Outcome;
+use millpond_sidecar::{Config, Drained, Sidecar, StartError};
+use tokio::time::timeout;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::support::{
+    Client, LONG, Pod, eventually, fill, fill_outcome, get, held, lead, read, value,
+};
+
+/// The real binary; killed if the test fails.
+struct Process {
+    child: Child,
+    /// What it said where it listens.
+    cache: String,
+    probe: String,
+}
+
+impl Process {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_millpond"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--probe", "127.0.0.1:0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary was built");
+        let mut addresses = Vec::new();
+        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        for line in lines.map_while(Result::ok) {
+            if let Some((_, address)) = line.split_once("   http://") {
+                let address = address.split(' ').next().unwrap_or_default();
+                addresses.push(format!("http://{address}"));
+            }
+            if line.starts_with("Ctrl-C") {
+                break;
+            }
+        }
+        let [cache, probe] = addresses.try_into().expect("it says where it listens");
+        Self {
+            child,
+            cache,
+            probe,
+        }
+    }
+
+    async fn client(&self) -> Client {
+        let endpoint = Endpoint::from_shared(self.cache.clone()).expect("a URI");
+        CacheServiceClient::new(endpoint.connect().await.expect("it accepts"))
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.expect("there is a kill").success());
+    }
+
+    async fn ended(&mut self) -> Option<i32> {
+        let mut status = None;
+        eventually("the process ends", || {
+            status = self.child.try_wait().expect("it is our child");
+            status.is_some()
+        })
+        .await;
+        status.and_then(|status| status.code())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn sigterm_lets_a_follower_finish_and_exits_with_0() {
+    let mut process = Process::start(&["--no-socket"]);
+    let client = process.client().await;
+    let lease = lead(&client, "key").await;
+    let following = tokio::spawn({
+        let client = client.clone();
+        async move { read(&client, get("key")).await }
+    });
+    let metrics = format!("{}/metrics", process.probe);
+    eventually("the call waits", || {
+        let page = Command::new("curl")
+            .args(["-s", &metrics])
+            .output()
+            .expect("there is a curl");
+        String::from_utf8_lossy(&page.stdout).contains("millpond_cache_coalesced_total 1")
+    })
+    .await;
+
+    process.signal("TERM");
+    let ready = format!("{}/readyz", process.probe);
+    eventually("it is not ready", || {
+        let answer = Command::new("curl")
+            .args(["-s", &ready])
+            .output()
+            .expect("there is a curl");
+        answer.stdout == b"draining\n"
+    })
+    .await;
+    assert!(!following.is_finished());
+    let outcome = fill_outcome(&client, fill("key", lease, "in time")).await;
+    assert_eq!(outcome, Outcome::Stored);
+    let followed = timeout(LONG, following)
+        .await
+        .expect("it is settled")
+        .expect("it ends");
+    assert_eq!(value(&followed), Some(&b"in time"[..]));
+    assert_eq!(process.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let mut process = Process::start(&["--no-socket"]);
+    let client = process.client().await;
+    lead(&client, "key").await;
+    let following = tokio::spawn(async move { client.clone().get(get("key")).await });
+    let metrics = format!("{}/metrics", process.probe);
+    let page = || {
+        let page = Command::new("curl")
+            .args(["-s", &metrics])
+            .output()
+            .expect("there is a curl");
+        String::from_utf8_lossy(&page.stdout).into_owned()
+    };
+    eventually("the call waits", || {
+        page().contains("millpond_cache_coalesced_total 1")
+    })
+    .await;
+    process.signal("INT");
+    let ready = format!("{}/readyz", process.probe);
+    eventually("it drains", || {
+        let answer = Command::new("curl")
+            .args(["-s", &ready])
+            .output()
+            .expect("there is a curl");
+        answer.stdout == b"draining\n"
+    })
+    .await;
+    process.signal("INT");
+    assert_eq!(process.ended().await, Some(130));
+    assert!(
+        timeout(LONG, following)
+            .await
+            .expect("it ends")
+            .expect("it ends")
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn a_busy_port_names_the_flag_that_moves_it() {
+    let pod = Pod::start();
+    let taken = pod.running.tcp().expect("it listens on TCP").to_string();
+    for (flag, free) in [("--listen", "--probe"), ("--probe", "--listen")] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_millpond"))
+            .args(["serve", "--no-socket", free, "127.0.0.1:0", flag, &taken])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary was built");
+        let status = child.wait().expect("it is our child");
+        let mut said = String::new();
+        let stderr = child.stderr.take();
+        stderr
+            .expect("it is piped")
+            .read_to_string(&mut said)
+            .expect("it is text");
+        assert_eq!(status.code(), Some(1), "{said}");
+        assert!(said.contains(&taken) && said.contains(flag), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
+fn on_socket(path: &Path) -> Config {
+    Config {
+        listen: None,
+        socket: Some(millpond_sidecar::Socket {
+            path: path.to_owned(),
+            optional: false,
+        }),
+        ..Config::on_free_ports()
+    }
+}
+
+#[tokio::test]
+async fn a_unix_socket_serves_is_not_taken_twice_and_is_removed_at_the_end() {
+    let folder = std::env::temp_dir().join(format!("millpond-wire-{}", std::process::id()));
+    let path = folder.join("pond.sock");
+    let running = Sidecar::start(on_socket(&path)).expect("it can be made");
+    let endpoint = Endpoint::from_shared(format!("unix:{}", path.display())).expect("a URI");
+    let client = CacheServiceClient::new(endpoint.connect().await.expect("it accepts"));
+    assert!(read(&client, held("key")).await.found.is_none());
+
+    let second = Sidecar::start(on_socket(&path)).expect_err("it is in use");
+    assert!(matches!(second, StartError::SocketInUse(_)), "{second}");
+    assert!(second.to_string().contains("--socket"), "{second}");
+    drop(client);
+    let drained = tokio::task::spawn_blocking(|| running.shutdown()).await;
+    assert_eq!(drained.expect("it ends"), Drained { cut_off: 0 });
+    assert!(!path.exists());
+    std::fs::remove_dir(folder).expect("nothing else is left in it");
+}
+
+#[tokio::test]
+async fn a_drain_ends_watches_of_health_after_telling_them() {
+    let pod = Pod::start();
+    let mut health = HealthClient::new(pod.channel().await);
+    let watched = health.watch(HealthCheckRequest::default()).await;
+    let mut watched = watched.expect("it is served").into_inner();
+    let status =
+        |reply: Option<tonic_health::pb::HealthCheckResponse>| reply.map(|reply| reply.status);
+    let first = watched.message().await.expect("it answers");
+    assert_eq!(status(first), Some(ServingStatus::Serving as i32));
+    let ending = tokio::task::spawn_blocking(|| pod.running.shutdown());
+    let second = timeout(LONG, watched.message()).await.expect("it is told");
+    assert_eq!(
+        status(second.expect("it answers")),
+        Some(ServingStatus::NotServing as i32)
+    );
+    let third = timeout(LONG, watched.message()).await.expect("it ends");
+    assert_eq!(status(third.expect("it ends well")), None);
+    let drained = timeout(Duration::from_secs(10), ending).await;
+    assert_eq!(
+        drained.expect("not by its deadline").expect("it ends"),
+        Drained { cut_off: 0 }
+    );
+}
+
+#[tokio::test]
+async fn a_drain_that_takes_too_long_cuts_off_what_is_left() {
+    let config = Config {
+        drain: Duration::from_millis(200),
+        ..Config::on_free_ports()
+    };
+    let pod = Pod {
+        running: Sidecar::start(config).expect("free ports are free"),
+    };
+    let client = pod.client().await;
+    lead(&client, "key").await;
+    let following = tokio::spawn(async move { client.clone().get(get("key")).await });
+    pod.until_coalesced(1).await;
+    let ending = tokio::task::spawn_blocking(|| pod.running.shutdown());
+    let drained = timeout(LONG, ending)
+        .await
+        .expect("it ends")
+        .expect("it ends");
+    assert_eq!(drained, Drained { cut_off: 1 });
+    assert!(
+        timeout(LONG, following)
+            .await
+            .expect("it ends")
+            .expect("it ends")
+            .is_err()
+    );
+}

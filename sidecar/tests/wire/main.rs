@@ -1,0 +1,13 @@
+//! A real sidecar, a real client, a real connection: one test a behaviour.
+//!
+//! Nothing here sleeps to wait for something: what a test needs is asked for
+//! until it is so, within a bound.
+
+mod arguments;
+mod drain;
+mod leases;
+mod many;
+mod probes;
+mod services;
+mod support;
+mod volume;

@@ -1,0 +1,139 @@
+//! The port of kubelet and Prometheus.
+
+use std::collections::HashMap;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{Pod, get, held, lead, read};
+
+/// The whole answer to a request as it stands on the wire.
+pub(crate) async fn ask(pod: &Pod, request: &str) -> String {
+    let address = pod.running.probe().expect("it answers probes");
+    let mut stream = TcpStream::connect(address).await.expect("it accepts");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("it reads");
+    let mut answer = String::new();
+    stream
+        .read_to_string(&mut answer)
+        .await
+        .expect("it answers");
+    answer
+}
+
+async fn status(pod: &Pod, method: &str, path: &str) -> String {
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let answer = ask(pod, &request).await;
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn probes_answer_and_nothing_else_is_there() {
+    let pod = Pod::start();
+    for path in ["/livez", "/readyz", "/startupz", "/metrics"] {
+        assert_eq!(status(&pod, "GET", path).await, "HTTP/1.1 200 OK", "{path}");
+        assert_eq!(
+            status(&pod, "HEAD", path).await,
+            "HTTP/1.1 200 OK",
+            "{path}"
+        );
+        let refused = status(&pod, "POST", path).await;
+        assert_eq!(refused, "HTTP/1.1 405 Method Not Allowed", "{path}");
+    }
+    for path in ["/", "/admin", "/livez/", "/debug/pprof"] {
+        assert_eq!(
+            status(&pod, "GET", path).await,
+            "HTTP/1.1 404 Not Found",
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_refused() {
+    let pod = Pod::start();
+    let path = format!("/{}", "x".repeat(16 << 10));
+    let refused = status(&pod, "GET", &path).await;
+    assert!(refused.starts_with("HTTP/1.1 4"), "{refused}");
+}
+
+#[tokio::test]
+async fn metrics_count_what_was_done_in_the_openmetrics_format() {
+    let pod = Pod::start();
+    let client = pod.client().await;
+    read(&client, held("secret-key")).await;
+    lead(&client, "secret-key").await;
+    let mut bad = get("secret-key");
+    bad.tenant.clear();
+    client.clone().get(bad).await.expect_err("it is refused");
+
+    let answer = ask(
+        &pod,
+        "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    let (head, page) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(
+        head.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8")
+    );
+    assert!(!page.contains("secret-key"));
+    let samples = parse(page);
+    for (sample, value) in [
+        ("millpond_cache_reads_total{result=\"miss\"}", 2.0),
+        ("millpond_cache_leads_total", 1.0),
+        ("millpond_cache_loads_unsettled", 1.0),
+        (
+            "millpond_rpc_requests_total{method=\"Get\",code=\"OK\"}",
+            2.0,
+        ),
+        (
+            "millpond_rpc_requests_total{method=\"Get\",code=\"INVALID_ARGUMENT\"}",
+            1.0,
+        ),
+        ("millpond_connections", 1.0),
+        ("millpond_build_info{version=\"0.1.0\"}", 1.0),
+    ] {
+        assert_eq!(samples.get(sample), Some(&value), "{sample}");
+    }
+}
+
+/// Samples by name and labels; fails on what the format does not allow.
+fn parse(page: &str) -> HashMap<String, f64> {
+    let body = page.strip_suffix("# EOF\n").expect("it ends with EOF");
+    let mut samples = HashMap::new();
+    let mut family = ("", "");
+    for line in body.lines() {
+        if let Some(described) = line.strip_prefix("# ") {
+            let mut words = described.splitn(3, ' ');
+            let (what, name) = (words.next(), words.next().expect("a name"));
+            let rest = words.next().expect("a text");
+            match what {
+                Some("HELP") => assert!(rest.ends_with('.')),
+                Some("TYPE") => {
+                    assert!(["counter", "gauge", "info"].contains(&rest));
+                    family = (name, rest);
+                }
+                Some("UNIT") => assert!(name.ends_with(&format!("_{rest}"))),
+                other => panic!("{other:?}"),
+            }
+            continue;
+        }
+        let (sample, value) = line.rsplit_once(' ').expect("a sample and a value");
+        let name = sample.split('{').next().expect("a name");
+        let suffix = match family.1 {
+            "counter" => "_total",
+            "info" => "_info",
+            _ => "",
+        };
+        assert_eq!(name, format!("{}{suffix}", family.0), "inside its family");
+        let value = value.parse().expect("a number");
+        assert_eq!(
+            samples.insert(sample.to_owned(), value),
+            None,
+            "{sample} once"
+        );
+    }
+    samples
+}
