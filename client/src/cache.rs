@@ -1,8 +1,8 @@
 //! One cache, for callers that name the tenant with each call.
 //!
 //! Every method looks the tenant's cache up and does what [`TenantCache`] does.
-//! The look-up checks and copies the name: about 50 ns. Hold a [`TenantCache`]
-//! where that counts.
+//! In process that is a probe of the table of tenants; hold a [`TenantCache`] where
+//! it counts.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -48,13 +48,15 @@ impl Cache {
     /// One tenant's cache. The name is `[A-Za-z0-9._-]{1,128}`.
     ///
     /// # Errors
-    /// [`Error::BadField`] for the name; [`Error::Rejected`] when too many caches
+    /// [`Error::BadField`] for the name; [`Error::Shed`] when too many caches
     /// are in use in this process.
     pub fn tenant(&self, tenant: &str) -> Result<TenantCache, Error> {
-        let tenant = TenantId::parse(tenant)?;
         let place = match &self.backend {
-            Backend::Embedded(home) => Place::Embedded(Local::new(home, &tenant, &self.name)?),
+            Backend::Embedded(home) => {
+                Place::Embedded(Local::new(home, tenant, self.name.as_str())?)
+            }
             Backend::Remote(remote) => {
+                let tenant = TenantId::parse(tenant)?;
                 Place::Remote(Distant::new(remote, tenant, self.name.clone()))
             }
         };

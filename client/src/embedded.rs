@@ -11,8 +11,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millpond_core::cache::lookup::Levels;
 use millpond_core::cache::{
-    Answer, Body, CacheName, Entry, LoadBy, Mode, Pond, Reason, Scope, Source, Sweeper, TenantId,
-    TooManyCaches, Want, Write, WriteError, Written,
+    Answer, Body, Entry, LoadBy, Mode, Pond, Reason, Scope, ScopeError, Source, Sweeper, Want,
+    Write, WriteError, Written,
 };
 use millpond_core::clock::Time;
 use millpond_core::version::{Position, Version as CoreVersion};
@@ -60,13 +60,10 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    pub(crate) fn new(
-        home: &Arc<Embedded>,
-        tenant: &TenantId,
-        cache: &CacheName,
-    ) -> Result<Self, TooManyCaches> {
+    /// Finds the tenant's cache, or makes it on its first use.
+    pub(crate) fn new(home: &Arc<Embedded>, tenant: &str, cache: &str) -> Result<Self, ScopeError> {
         Ok(Self {
-            scope: home.pond().scope(tenant, cache)?,
+            scope: home.pond().scope_named(tenant, cache)?,
             home: Arc::clone(home),
         })
     }

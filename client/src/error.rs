@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::time::Duration;
 
-use millpond_core::cache::{BadField, LoadError, TooManyCaches, WriteError};
+use millpond_core::cache::{BadField, LoadError, ScopeError, WriteError};
 
 /// Why a call brought nothing. `E` is the error of the caller's own loader;
 /// calls that load nothing never return [`Error::Load`].
@@ -26,7 +26,7 @@ pub enum Error<E = Infallible> {
     },
     /// The load that this caller waited for did not end in time.
     WaitExpired,
-    /// Too much is under way already.
+    /// Too much is under way already: loads, or caches in use.
     Shed {
         /// When to try again.
         retry_after: Option<Duration>,
@@ -153,10 +153,12 @@ impl<E> From<BadField> for Error<E> {
     }
 }
 
-impl<E> From<TooManyCaches> for Error<E> {
-    fn from(full: TooManyCaches) -> Self {
-        Self::Rejected {
-            message: full.to_string(),
+impl<E> From<ScopeError> for Error<E> {
+    fn from(error: ScopeError) -> Self {
+        match error {
+            ScopeError::Field(bad) => bad.into(),
+            // As the sidecar says it.
+            ScopeError::TooManyCaches(_) => Self::Shed { retry_after: None },
         }
     }
 }
