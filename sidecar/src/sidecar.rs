@@ -162,7 +162,7 @@ impl Sidecar {
             let counted = Arc::new(Calls::default());
             let cache = Cache::new(levels.clone(), Arc::clone(&counted));
             let services = Services::new(cache, &common);
-            let serving = Serving::new(services, stages.clone(), config.max_calls);
+            let serving = Serving::new(services, config.max_calls);
             let worker = Worker::start(number, serving, stages.clone(), ready.clone())
                 .map_err(StartError::Threads)?;
             calls.push(counted);

@@ -51,31 +51,39 @@ async fn work(
     ready: SyncSender<()>,
 ) {
     let _ = ready.send(());
+    // The stage as this worker's connections see it: all of them wait on it, and
+    // waiting on one place from every core would make the cores wait for each other.
+    let own = Stages::serving();
     let take = async {
         while let Some(accepted) = taken.recv().await {
-            tokio::spawn(serve(accepted, serving.clone()));
+            tokio::spawn(serve(accepted, serving.clone(), own.clone()));
         }
         // Nobody accepts any more; what was accepted is still served.
         std::future::pending::<()>().await;
     };
+    let follow = async {
+        stages.reached(Stage::Leaving).await;
+        own.advance(Stage::Leaving);
+        stages.reached(Stage::Stopped).await;
+    };
     tokio::select! {
         () = take => {}
-        () = stages.reached(Stage::Stopped) => {}
+        () = follow => {}
     }
 }
 
-async fn serve(accepted: Accepted, serving: Serving) {
+async fn serve(accepted: Accepted, serving: Serving, stages: Stages) {
     let Accepted { stream, place } = accepted;
     // A socket that the reactor does not take has no other use.
     match stream {
         Stream::Tcp(stream) => {
             if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
-                serving.serve(stream).await;
+                serving.serve(stream, stages).await;
             }
         }
         Stream::Unix(stream) => {
             if let Ok(stream) = tokio::net::UnixStream::from_std(stream) {
-                serving.serve(stream).await;
+                serving.serve(stream, stages).await;
             }
         }
     }

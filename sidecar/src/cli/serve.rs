@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use millpond_core::cache;
 use millpond_core::clock::Clock;
@@ -41,7 +42,7 @@ pub(crate) struct Serve {
     listen: SocketAddr,
 
     /// Do not listen on TCP
-    #[arg(long, env = "MILLPOND_NO_LISTEN")]
+    #[arg(long, env = "MILLPOND_NO_LISTEN", value_parser = BoolishValueParser::new())]
     no_listen: bool,
 
     /// Unix socket of the cache, mode 0660 [default: /run/millpond/millpond.sock, if it can be made]
@@ -49,7 +50,7 @@ pub(crate) struct Serve {
     socket: Option<PathBuf>,
 
     /// Do not listen on a Unix socket
-    #[arg(long, env = "MILLPOND_NO_SOCKET")]
+    #[arg(long, env = "MILLPOND_NO_SOCKET", value_parser = BoolishValueParser::new())]
     no_socket: bool,
 
     /// Address of /livez, /readyz, /startupz and /metrics
@@ -57,7 +58,7 @@ pub(crate) struct Serve {
     probe: SocketAddr,
 
     /// Do not answer probes or metrics
-    #[arg(long, env = "MILLPOND_NO_PROBE")]
+    #[arg(long, env = "MILLPOND_NO_PROBE", value_parser = BoolishValueParser::new())]
     no_probe: bool,
 
     /// What the cache may hold, as 512MiB or 1GiB [default: half of the container's limit, or 256MiB]

@@ -35,11 +35,10 @@ const GREETING_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Serving {
     http2: http2::Builder<TokioExecutor>,
     services: Services,
-    stages: Stages,
 }
 
 impl Serving {
-    pub(crate) fn new(services: Services, stages: Stages, max_calls: u32) -> Self {
+    pub(crate) fn new(services: Services, max_calls: u32) -> Self {
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
@@ -49,22 +48,19 @@ impl Serving {
             .max_header_list_size(MAX_HEADER_BYTES)
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_PATIENCE);
-        Self {
-            http2,
-            services,
-            stages,
-        }
+        Self { http2, services }
     }
 
-    /// Serves one connection to its end.
-    pub(crate) async fn serve<S>(self, stream: S)
+    /// Serves one connection to its end. `stages` is looked at whenever the
+    /// connection wakes, so it should be the worker's own.
+    pub(crate) async fn serve<S>(self, stream: S, stages: Stages)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (stream, heard) = Greeting::new(stream);
         let stream = TokioIo::new(stream);
         let mut connection = pin!(self.http2.serve_connection(stream, self.services));
-        let mut leaving = pin!(self.stages.reached(Stage::Leaving));
+        let mut leaving = pin!(stages.reached(Stage::Leaving));
         let mut greeting = pin!(tokio::time::sleep(GREETING_PATIENCE));
         let (mut told, mut greeted) = (false, false);
         loop {
