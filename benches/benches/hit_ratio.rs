@@ -14,7 +14,6 @@ use millpond_benches::{
     subject::{Capacity, Key, Subject, Value, Visitor},
     table::Table,
     trace::Trace,
-    workload::ENTRY_BYTES,
 };
 
 mod peers;
@@ -25,6 +24,8 @@ const TRACES: [&str; 4] = [
     "orm-busy.trace.xz",
     "w106.trace.xz",
 ];
+/// A number as the key, eight bytes as the value.
+const TRACED_ENTRY_BYTES: u16 = 16;
 const PER_CENT: [usize; 2] = [10, 1];
 const QUICK_LIMIT: usize = 1_000_000;
 
@@ -135,7 +136,7 @@ impl Visitor for Hits<'_> {
     fn visit<S: Subject + 'static>(&mut self) {
         let subject = S::build(Capacity {
             entries: self.entries,
-            entry_bytes: ENTRY_BYTES,
+            entry_bytes: TRACED_ENTRY_BYTES,
         });
         let value = Value::from_static(&[7; 8]);
         let mut hits = 0;

@@ -4,9 +4,14 @@
 //! A cache is added by implementing [`Subject`] and naming it in [`visit_all`].
 
 use ahash::RandomState;
+use std::sync::Arc;
+
 use millpond_benches::{
     lockfile::locked_version,
     subject::{Capacity, Key, Subject, Value, Visitor},
+};
+use millpond_core::cache::{
+    CacheName, Config, ENTRY_OVERHEAD, Lookup, Policy, Pond, Scope, TenantId, Want, Write,
 };
 
 /// Shows every cache to the visitor, in the order of the tables.
@@ -14,6 +19,8 @@ pub(crate) fn visit_all(visitor: &mut impl Visitor) {
     visitor.visit::<Moka>();
     visitor.visit::<QuickCache>();
     visitor.visit::<TinyUfo>();
+    visitor.visit::<Millpond>();
+    visitor.visit::<MillpondBorrowed>();
 }
 
 /// Name and version of what was linked.
@@ -108,5 +115,78 @@ impl Subject for TinyUfo {
 
     fn insert(&self, key: Key, value: Value) {
         self.cache.put(key, value, self.weight);
+    }
+}
+
+/// One cache of one tenant, its handle at hand. A hit clones a handle on the entry.
+struct Millpond {
+    pond: Arc<Pond>,
+    scope: Arc<Scope>,
+}
+
+impl Subject for Millpond {
+    const NAME: &'static str = "Millpond";
+    const PACKAGE: &'static str = "millpond-core";
+
+    fn build(capacity: Capacity) -> Self {
+        let charged = ENTRY_OVERHEAD + usize::from(capacity.entry_bytes);
+        let pond = Pond::new(Config {
+            budget: (capacity.entries * charged) as u64,
+            undeclared: Policy {
+                fresh: Policy::MAX_TIME,
+                ..Policy::declared()
+            },
+            ..Config::default()
+        });
+        let tenant = TenantId::parse("bench").expect("a valid tenant");
+        let cache = CacheName::parse("bench").expect("a valid cache");
+        let scope = pond.scope(&tenant, &cache).expect("room for one cache");
+        Self { pond, scope }
+    }
+
+    fn get(&self, key: &Key) -> bool {
+        if self.pond.peek(&self.scope, key).is_some() {
+            return true;
+        }
+        // Counts the miss, and lets the eviction policy know of it.
+        match self.pond.get(&self.scope, key, Want::held()) {
+            Lookup::Answer(answer) => answer.found.is_some(),
+            Lookup::Follow(_) => false,
+        }
+    }
+
+    fn insert(&self, key: Key, value: Value) {
+        self.pond
+            .set(&self.scope, &key, Write::value(value))
+            .expect("values are small");
+    }
+
+    fn settle(&self) {
+        let _counted = self.pond.audit_bytes();
+    }
+}
+
+/// The same cache, its hits read in place.
+struct MillpondBorrowed(Millpond);
+
+impl Subject for MillpondBorrowed {
+    const NAME: &'static str = "Millpond, borrowed";
+    const PACKAGE: &'static str = "millpond-core";
+
+    fn build(capacity: Capacity) -> Self {
+        Self(Millpond::build(capacity))
+    }
+
+    fn get(&self, key: &Key) -> bool {
+        let read = |entry: &millpond_core::cache::Entry| std::hint::black_box(entry).version();
+        self.0.pond.with(&self.0.scope, key, read).is_some() || self.0.get(key)
+    }
+
+    fn insert(&self, key: Key, value: Value) {
+        self.0.insert(key, value);
+    }
+
+    fn settle(&self) {
+        self.0.settle();
     }
 }

@@ -15,8 +15,8 @@ pub type Value = Bytes;
 pub struct Capacity {
     /// The number of entries that fit.
     pub entries: usize,
-    /// What each counts. A cache that counts bytes itself is given a bound that
-    /// holds `entries` of the entries the bench makes.
+    /// What each counts: the bytes of its key and value. A cache that charges its
+    /// own overhead too is given a bound that holds `entries` of them.
     pub entry_bytes: u16,
 }
 

@@ -12,6 +12,7 @@
 //! | `settle`, `write`, `invalidate` | settling loads, `Set`, invalidations |
 //! | `fill/*` | leases, flights, waiters |
 //! | `index`, `residency` | L1: the store, and who decides what stays |
+//! | `front`, `local` | what a thread just read, read again without the index |
 //! | `entry`, `expiry`, `policy` | what is held, and for how long |
 //! | `scope`, `barrier`, `tags` | tenants and caches, and invalidating them whole |
 //! | `store`, `lookup` | the seam to L2, and the lookup over both levels |
@@ -23,9 +24,11 @@ mod begin;
 mod entry;
 pub mod expiry;
 mod fill;
+mod front;
 mod index;
 mod invalidate;
 mod key;
+mod local;
 pub mod lookup;
 mod name;
 mod policy;

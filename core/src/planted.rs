@@ -50,6 +50,8 @@ bugs! {
     SettleForgotten = "settle-forgotten",
     SettleLate = "settle-late",
     SettleIgnored = "settle-ignored",
+    StampForgotten = "stamp-forgotten",
+    StampLate = "stamp-late",
     StaleAfterInvalidate = "stale-after-invalidate",
     TagForgotten = "tag-forgotten",
     TwoLeaders = "two-leaders",

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::expiry::{Deadlines, Phase};
+use super::key::Key;
 use super::residency::Ticket;
 use super::scope::Scope;
 use super::tags::Tag;
@@ -44,17 +45,21 @@ impl Body {
 }
 
 /// A value, its age and what it answers for.
+///
+/// In this order: what every read looks at comes first and shares a cache line
+/// with the node's count and marks.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Entry {
-    pub(crate) scope: Arc<Scope>,
-    pub(crate) body: Body,
     /// The version at which its load began; for a `Set`, the version of the set.
     pub(crate) began: Version,
+    pub(crate) tags: Box<[Arc<Tag>]>,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) body: Body,
+    pub(crate) scope: Arc<Scope>,
     pub(crate) version: Version,
     pub(crate) stored_at: Time,
-    pub(crate) deadlines: Deadlines,
     pub(crate) load_time: Duration,
-    pub(crate) tags: Box<[Arc<Tag>]>,
     pub(crate) etag: Bytes,
 }
 
@@ -103,7 +108,12 @@ impl Entry {
     /// Where it stands: its deadlines under the barriers that cover it.
     #[inline]
     pub(crate) fn phase(&self, now: Time) -> Phase {
-        let scope = &*self.scope;
+        self.phase_in(&self.scope, now)
+    }
+
+    /// The same, for a reader that holds the entry's scope: it saves a hop.
+    #[inline]
+    pub(crate) fn phase_in(&self, scope: &Scope, now: Time) -> Phase {
         let mut hard = scope.floor();
         let mut soft = scope.soft_floor();
         for tag in &*self.tags {
@@ -128,13 +138,15 @@ impl Entry {
 
 /// An entry in L1.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Node {
-    pub(crate) entry: Entry,
-    pub(crate) ticket: Arc<Ticket>,
-    /// Bytes charged for it.
-    pub(crate) weight: u32,
     /// The insert epoch in which the eviction policy last heard of a use.
     fed: AtomicU32,
+    /// Bytes charged for it.
+    pub(crate) weight: u32,
+    pub(crate) entry: Entry,
+    pub(crate) key: Key,
+    pub(crate) ticket: Arc<Ticket>,
     failures: AtomicU32,
     /// No refresh before this time: one is under way, or the last one failed.
     refresh_after: AtomicU64,
@@ -143,6 +155,7 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new(entry: Entry, ticket: Arc<Ticket>, weight: u32, epoch: u32) -> Self {
         Self {
+            key: ticket.key.clone(),
             entry,
             ticket,
             weight,

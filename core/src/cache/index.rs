@@ -26,7 +26,9 @@
 use std::sync::Arc;
 
 use super::entry::{Entry, Node};
+use super::front::{Front, Stamps};
 use super::key::{Hashed, Key, KeyRef};
+use super::local::Local;
 use super::residency::{Policy, Ticket, TicketOffice};
 use crate::planted::{Bug, planted};
 use crate::sync::{AtomicU64, Map, Ordering, fence};
@@ -40,6 +42,7 @@ pub const ENTRY_OVERHEAD: usize = 640;
 #[derive(Debug)]
 pub(crate) struct L1 {
     index: Arc<Index>,
+    stamps: Stamps,
     policy: Policy,
     office: TicketOffice,
     budget: u64,
@@ -63,7 +66,7 @@ pub(crate) enum Residue {
 }
 
 impl L1 {
-    pub(crate) fn new(budget: u64) -> Self {
+    pub(crate) fn new(budget: u64, stripes: usize) -> Self {
         let index = Arc::new(Index {
             nodes: Map::with_hasher(Hashed::default()),
             bytes: AtomicU64::new(0),
@@ -73,10 +76,43 @@ impl L1 {
         let policy = Policy::new(budget, move |ticket| listening.evicted(ticket));
         Self {
             index,
+            stamps: Stamps::new(stripes),
             policy,
             office: TicketOffice::new(),
             budget,
         }
+    }
+
+    /// Runs `read` on the node under `key`, from the thread's front if it is there.
+    /// For readers that hold no stripe.
+    #[inline]
+    pub(crate) fn read<R>(
+        &self,
+        local: Option<&Local>,
+        key: &KeyRef<'_>,
+        read: impl FnOnce(&Arc<Node>) -> R,
+    ) -> Option<R> {
+        match local {
+            Some(local) if cfg!(not(millpond_loom)) => self.read_through(&local.front, key, read),
+            _ => self.with(key, read),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn read_through<R>(
+        &self,
+        front: &Front,
+        key: &KeyRef<'_>,
+        read: impl FnOnce(&Arc<Node>) -> R,
+    ) -> Option<R> {
+        front.with(&self.stamps, key, read, |seen, read| {
+            self.index.nodes.get_with(key, |node| {
+                if front.wants(node) {
+                    *seen = Some(Arc::clone(node));
+                }
+                read(node)
+            })
+        })
     }
 
     /// Runs `read` on the node under `key`, without a lock or a count.
@@ -141,7 +177,8 @@ impl L1 {
             weight,
             self.office.epoch(),
         ));
-        self.index.put(key, Arc::clone(&node));
+        self.stamps
+            .writing(&key.borrow(), || self.index.put(key, Arc::clone(&node)));
         node
     }
 
@@ -153,7 +190,7 @@ impl L1 {
 
     /// Removes what is under `key`. The key's stripe must be locked.
     pub(crate) fn remove(&self, key: &KeyRef<'_>) -> Residue {
-        match self.index.nodes.remove(key) {
+        match self.stamps.writing(key, || self.index.nodes.remove(key)) {
             Some(node) => self.index.removed(&node),
             None => Residue::Nothing,
         }

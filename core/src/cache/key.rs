@@ -19,6 +19,9 @@ use crate::sync::Equivalent;
 /// The longest key, in bytes.
 pub const MAX_KEY_LEN: usize = 1_024;
 
+/// 2^64 over the golden ratio (Knuth, TAOCP 6.4).
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+
 const SCOPE_LEN: usize = size_of::<u64>();
 
 /// The number of a (tenant, cache) pair in this process.
@@ -82,6 +85,13 @@ impl KeyRef<'_> {
         self.hash
     }
 
+    /// Its stripe, of a power of two of them. The index uses the hash's low bits;
+    /// these are free.
+    #[inline]
+    pub(crate) fn stripe(self, stripes: usize) -> usize {
+        usize::try_from(self.hash >> 40).unwrap_or(0) & (stripes - 1)
+    }
+
     pub(crate) fn to_key(self) -> Key {
         let mut bytes = Vec::with_capacity(SCOPE_LEN + self.key.len());
         bytes.extend_from_slice(&self.scope.0.to_le_bytes());
@@ -90,6 +100,15 @@ impl KeyRef<'_> {
             hash: self.hash,
             bytes: bytes.into(),
         }
+    }
+}
+
+impl KeyRef<'_> {
+    /// Whether `key` is this key, their hashes being equal.
+    #[inline]
+    pub(crate) fn is(&self, key: &Key) -> bool {
+        let (scope, bytes) = key.bytes.split_at(SCOPE_LEN);
+        bytes == self.key && (scope == self.scope.0.to_le_bytes() || planted(Bug::KeyWithoutScope))
     }
 }
 
@@ -102,11 +121,7 @@ impl Hash for KeyRef<'_> {
 impl Equivalent<Key> for KeyRef<'_> {
     #[inline]
     fn equivalent(&self, key: &Key) -> bool {
-        if self.hash != key.hash {
-            return false;
-        }
-        let (scope, bytes) = key.bytes.split_at(SCOPE_LEN);
-        bytes == self.key && (scope == self.scope.0.to_le_bytes() || planted(Bug::KeyWithoutScope))
+        self.hash == key.hash && self.is(key)
     }
 }
 
@@ -122,15 +137,16 @@ impl KeyHasher {
     #[inline]
     pub(crate) fn key<'a>(&self, scope: ScopeId, key: &'a [u8]) -> KeyRef<'a> {
         let mut hasher = self.0.build_hasher();
-        if !planted(Bug::KeyWithoutScope) {
-            hasher.write_u64(scope.0);
-        }
         hasher.write(key);
-        KeyRef {
-            hash: hasher.finish(),
-            scope,
-            key,
-        }
+        // The scope need not pass through the keyed hash: callers do not choose
+        // its number, and a multiplication spreads it over all the bits.
+        let scoped = if planted(Bug::KeyWithoutScope) {
+            0
+        } else {
+            scope.0
+        };
+        let hash = hasher.finish() ^ scoped.wrapping_mul(SPREAD);
+        KeyRef { hash, scope, key }
     }
 }
 

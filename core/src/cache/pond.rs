@@ -13,6 +13,7 @@ use super::expiry::Phase;
 use super::fill::stripe::Stripes;
 use super::index::L1;
 use super::key::{Key, KeyHasher, KeyRef};
+use super::local::Local;
 use super::name::{CacheName, TenantId};
 use super::policy::Policy;
 use super::scope::{Scope, ScopeError, Scopes, TooManyCaches};
@@ -129,7 +130,7 @@ impl Pond {
                 config.undeclared,
             ),
             stripes: Stripes::new(STRIPES),
-            l1: L1::new(config.budget),
+            l1: L1::new(config.budget, STRIPES),
             counters: Counters::new(),
             unsettled: AtomicUsize::new(0),
             max_loads: config.max_loads,
@@ -199,19 +200,17 @@ impl Pond {
     ) -> Option<R> {
         let key = self.hasher.key(scope.id, key);
         let now = self.clock.now();
-        let read = self.l1.with(&key, |node| {
-            (node.entry.phase(now) == Phase::Fresh).then(|| {
-                self.l1.used(node);
-                read(node)
-            })
-        });
-        match read {
-            Some(Some(read)) => {
-                self.counters.one(Count::Hit);
-                Some(read)
-            }
-            _ => None,
-        }
+        Local::with(|local| {
+            let read = self.l1.read(local, &key, |node| {
+                (node.entry.phase_in(scope, now) == Phase::Fresh).then(|| {
+                    self.l1.used(node);
+                    read(node)
+                })
+            });
+            let read = read.flatten()?;
+            self.counters.add_at(local.map(Local::line), Count::Hit, 1);
+            Some(read)
+        })
     }
 
     /// The position after every write that has returned.

@@ -9,6 +9,7 @@ use super::expiry::{Phase, refresh_early};
 use super::fill::flight::{Flight, MAX_OBSERVERS};
 use super::fill::waiter::Waiter;
 use super::key::{Key, KeyRef};
+use super::local::Local;
 use super::policy::Mode;
 use super::pond::Pond;
 use super::scope::Scope;
@@ -29,12 +30,14 @@ impl Pond {
         }
         let key = self.key(scope, key);
         let now = self.clock.now();
-        let seen = self.l1.with(&key, |node| {
-            let phase = node.entry.phase(now);
-            if phase <= Phase::Stale {
-                self.l1.used(node);
-            }
-            (phase, Arc::clone(node))
+        let seen = Local::with(|local| {
+            self.l1.read(local, &key, |node| {
+                let phase = node.entry.phase_in(scope, now);
+                if phase <= Phase::Stale {
+                    self.l1.used(node);
+                }
+                (phase, Arc::clone(node))
+            })
         });
         match seen {
             Some((Phase::Fresh, node)) => self.fresh(scope, &key, want, node, now),

@@ -1,10 +1,10 @@
-//! Counters. Each thread has its own cache line, so that counting a hit costs a
-//! nanosecond whatever the other cores count.
+//! Counters. Each thread has its own cache lines and is their only writer, so that
+//! counting a hit costs a nanosecond whatever the other cores count.
 
-use std::cell::Cell;
 // std's atomics even under loom: statistics order nothing.
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::local::Local;
 use crate::sync::CachePadded;
 
 macro_rules! counters {
@@ -66,21 +66,46 @@ counters! {
     Adopted adopted,
 }
 
-/// A power of two, above the cores of most machines this runs on.
-const SHARDS: usize = 32;
+/// Threads that count on a line of their own; the others share the last one.
+const LINES: usize = 64;
+const SHARED: usize = LINES - 1;
 
-thread_local! {
-    static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
-}
+/// The lines that no living thread owns, as bits.
+static FREE: AtomicU64 = AtomicU64::new(u64::MAX >> 1);
 
-fn shard() -> usize {
-    SHARD.with(|shard| {
-        if shard.get() == usize::MAX {
-            static NEXT: AtomicUsize = AtomicUsize::new(0);
-            shard.set(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
+/// A thread's line, in every [`Counters`] alike, until the thread ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Line(usize);
+
+impl Line {
+    /// The line of threads that have none of their own.
+    const COMMON: Self = Self(SHARED);
+
+    pub(super) fn take() -> Self {
+        let mut free = FREE.load(Ordering::Relaxed);
+        while free != 0 {
+            let line = free.trailing_zeros();
+            // Acquire and Release hand the line's counts from its last owner to
+            // its next, who adds to them without a locked instruction.
+            let taken = FREE.compare_exchange_weak(
+                free,
+                free & !(1 << line),
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            );
+            match taken {
+                Ok(_) => return Self(line as usize),
+                Err(seen) => free = seen,
+            }
         }
-        shard.get()
-    })
+        Self::COMMON
+    }
+
+    pub(super) fn give_back(self) {
+        if self != Self::COMMON {
+            FREE.fetch_or(1 << self.0, Ordering::Release);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -88,16 +113,26 @@ pub(crate) struct Counters(Box<[CachePadded<[AtomicU64; COUNTERS]>]>);
 
 impl Counters {
     pub(crate) fn new() -> Self {
-        Self(
-            (0..SHARDS)
-                .map(|_| CachePadded::new([const { AtomicU64::new(0) }; COUNTERS]))
-                .collect(),
-        )
+        let line = || CachePadded::new([const { AtomicU64::new(0) }; COUNTERS]);
+        Self((0..LINES).map(|_| line()).collect())
     }
 
-    #[inline]
+    /// Counts on this thread's line.
     pub(crate) fn add(&self, count: Count, n: u64) {
-        self.0[shard()][count as usize].fetch_add(n, Ordering::Relaxed);
+        self.add_at(Local::with(|local| local.map(Local::line)), count, n);
+    }
+
+    /// Counts on a line that is known to be this thread's.
+    #[inline]
+    pub(crate) fn add_at(&self, line: Option<Line>, count: Count, n: u64) {
+        let line = line.unwrap_or(Line::COMMON);
+        let counter = &self.0[line.0][count as usize];
+        if line == Line::COMMON {
+            counter.fetch_add(n, Ordering::Relaxed);
+        } else {
+            // The only writer of this line: no locked instruction is needed.
+            counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+        }
     }
 
     #[inline]
@@ -108,7 +143,25 @@ impl Counters {
     fn sum(&self, count: Count) -> u64 {
         self.0
             .iter()
-            .map(|shard| shard[count as usize].load(Ordering::Relaxed))
+            .map(|line| line[count as usize].load(Ordering::Relaxed))
             .sum()
+    }
+}
+
+#[cfg(all(test, not(millpond_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_count_is_lost_however_many_threads_count() {
+        let counters = Counters::new();
+        for _ in 0..3 {
+            std::thread::scope(|scope| {
+                for _ in 0..2 * LINES {
+                    scope.spawn(|| (0..1_000).for_each(|_| counters.one(Count::Hit)));
+                }
+            });
+        }
+        assert_eq!(counters.totals().hits, 3 * 2 * LINES as u64 * 1_000);
     }
 }

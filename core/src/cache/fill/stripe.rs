@@ -70,9 +70,7 @@ impl Stripes {
     }
 
     pub(crate) fn of(&self, key: &KeyRef<'_>) -> &Stripe {
-        // The index uses the hash's low bits; the high ones are free.
-        let high = usize::try_from(key.hash_bits() >> 40).unwrap_or(0);
-        &self.0[high & (self.0.len() - 1)]
+        &self.0[key.stripe(self.0.len())]
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Stripe> {
