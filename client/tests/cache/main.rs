@@ -4,6 +4,7 @@
 mod arguments;
 mod coalescing;
 mod invalidation;
+#[cfg(feature = "json")]
 mod json;
 mod refresh;
 mod sidecar;
@@ -15,17 +16,26 @@ macro_rules! everywhere {
     ($($(#[$attribute:meta])* $test:ident),+ $(,)?) => {
         mod embedded {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() { super::$test(crate::venue::Venue::embedded()).await })+
+            async fn $test() {
+                let venue = crate::venue::Venue::embedded();
+                crate::venue::in_time(super::$test(venue)).await;
+            })+
         }
 
         mod tcp {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() { super::$test(crate::venue::Venue::tcp().await).await })+
+            async fn $test() {
+                let venue = crate::venue::Venue::tcp().await;
+                crate::venue::in_time(super::$test(venue)).await;
+            })+
         }
 
         mod unix {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() { super::$test(crate::venue::Venue::unix().await).await })+
+            async fn $test() {
+                let venue = crate::venue::Venue::unix().await;
+                crate::venue::in_time(super::$test(venue)).await;
+            })+
         }
     };
 }
