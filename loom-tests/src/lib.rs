@@ -57,7 +57,6 @@ impl Model {
     }
 
     /// Reads the key, waiting as long as it takes.
-    #[must_use]
     pub fn get(&self) -> Answer {
         match self.lookup() {
             Lookup::Answer(answer) => answer,

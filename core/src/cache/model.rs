@@ -1,8 +1,41 @@
 //! What the loom models see of a pond beyond its public face.
 
+use super::entry::Body;
+use super::expiry::Phase;
+use super::front::Front;
 use super::pond::Pond;
+use super::scope::Scope;
+
+/// One thread's front, by hand.
+#[derive(Debug)]
+pub struct HandFront(Front);
+
+impl HandFront {
+    /// An empty front.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Front::new())
+    }
+}
+
+impl Default for HandFront {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Pond {
+    /// What a reader finds through its front.
+    #[must_use]
+    pub fn read_through(&self, front: &HandFront, scope: &Scope, key: &[u8]) -> Option<Body> {
+        let key = self.key(scope, key);
+        let now = self.clock().now();
+        let read = self.l1.read_through(&front.0, &key, |node| {
+            (node.entry.phase(now) == Phase::Fresh).then(|| node.entry.body().clone())
+        });
+        read.flatten()
+    }
+
     /// Lets the eviction policy give up the ticket it has held longest.
     pub fn evict_one(&self) {
         self.l1.evict_one();

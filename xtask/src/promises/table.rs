@@ -338,4 +338,25 @@ pub(crate) const PROMISES: &[Promise] = &[
         "two_writers_of_one_key_leave_one_node",
         "bytes-uncounted",
     ),
+    model(
+        "C1",
+        "No thread's front serves the old value after the write returned.",
+        "front",
+        "no_front_serves_the_old_value_after_the_write_returned",
+        "stamp-forgotten",
+    ),
+    model(
+        "C1",
+        "Nor once any thread can have read the new one.",
+        "front",
+        "no_front_serves_the_old_value_once_the_index_gave_the_new_one",
+        "stamp-late",
+    ),
+    model(
+        "C1",
+        "Nor what was invalidated.",
+        "front",
+        "no_front_serves_what_was_invalidated",
+        "stamp-forgotten",
+    ),
 ];
