@@ -19,7 +19,7 @@ use crate::support::{
 };
 
 /// The real binary; killed if the test fails.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     /// What it said where it listens.
     cache: String,
@@ -27,7 +27,7 @@ struct Process {
 }
 
 impl Process {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_millpond"))
             .args(["serve", "--listen", "127.0.0.1:0", "--probe", "127.0.0.1:0"])
             .args(arguments)
@@ -54,9 +54,21 @@ impl Process {
         }
     }
 
-    async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         let endpoint = Endpoint::from_shared(self.cache.clone()).expect("a URI");
         CacheServiceClient::new(endpoint.connect().await.expect("it accepts"))
+    }
+
+    /// Bytes of memory it occupies.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kib: u64 = kib
+            .and_then(|kib| kib.parse().ok())
+            .expect("a number of KiB");
+        kib << 10
     }
 
     fn signal(&self, name: &str) {
@@ -113,6 +125,8 @@ async fn sigterm_lets_a_follower_finish_and_exits_with_0() {
     })
     .await;
     assert!(!following.is_finished());
+    // A round trip: whatever the sidecar sent before, a GOAWAY too, has been read.
+    assert!(read(&client, held("other")).await.found.is_none());
     let outcome = fill_outcome(&client, fill("key", lease, "in time")).await;
     assert_eq!(outcome, Outcome::Stored);
     let followed = timeout(LONG, following)

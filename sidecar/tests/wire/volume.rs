@@ -3,6 +3,7 @@
 use millpond_proto::v1;
 use tokio::task::JoinSet;
 
+use crate::drain::Process;
 use crate::support::{Client, Pod, get, held, set, value};
 
 const CALLS: usize = 10_000;
@@ -54,4 +55,24 @@ async fn ten_thousand_calls_on_one_connection_can_wait_at_once() {
         answered += 1;
     }
     assert_eq!(answered, CALLS - 1);
+}
+
+#[tokio::test]
+async fn a_stored_value_costs_its_own_bytes_and_not_its_message() {
+    // The smallest message is decoded in a buffer of 8 KiB: 32 MiB of them here.
+    const VALUES: usize = 4_000;
+    const ALLOWED: u64 = 12 << 20;
+    let process = Process::start(&["--no-socket"]);
+    let mut client = process.client().await;
+    let store = |at: usize| v1::SetRequest {
+        key: format!("key {at}").into(),
+        ..set("", "value")
+    };
+    client.set(store(0)).await.expect("it is set");
+    let before = process.resident();
+    for at in 0..VALUES {
+        client.set(store(at)).await.expect("it is set");
+    }
+    let grown = process.resident().saturating_sub(before);
+    assert!(grown < ALLOWED, "{grown} bytes for {VALUES} values");
 }
