@@ -28,30 +28,33 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_millpond"))
+        let child = Command::new(env!("CARGO_BIN_EXE_millpond"))
             .args(["serve", "--listen", "127.0.0.1:0", "--probe", "127.0.0.1:0"])
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary was built");
-        let mut addresses = Vec::new();
-        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-        for line in lines.map_while(Result::ok) {
-            if let Some((_, address)) = line.split_once("   http://") {
-                let address = address.split(' ').next().unwrap_or_default();
-                addresses.push(format!("http://{address}"));
-            }
-            if line.starts_with("Ctrl-C") {
-                break;
-            }
-        }
-        let [cache, probe] = addresses.try_into().expect("it says where it listens");
-        Self {
+        // From here on it is killed whatever fails, reading its addresses included.
+        let mut process = Self {
             child,
-            cache,
-            probe,
+            cache: String::new(),
+            probe: String::new(),
+        };
+        let said = process.child.stdout.take().expect("it is piped");
+        for line in BufReader::new(said).lines().map_while(Result::ok) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words[..] {
+                ["cache", address, ..] if address.starts_with("http:") => {
+                    process.cache = address.to_owned();
+                }
+                ["probe", address, ..] => process.probe = address.to_owned(),
+                ["Ctrl-C", ..] => break,
+                _ => {}
+            }
         }
+        assert!(!process.cache.is_empty() && !process.probe.is_empty());
+        process
     }
 
     pub(crate) async fn client(&self) -> Client {
