@@ -9,7 +9,7 @@ use std::{
 use clap::Parser;
 use millpond_gauntlet::{
     scoreboard::Scoreboard,
-    subject::{foyer::Foyer, moka::Moka, quick_cache::QuickCache},
+    subject::{foyer::Foyer, millpond::Embedded, moka::Moka, quick_cache::QuickCache},
 };
 
 /// Races that break well-known caches, forced, against named versions.
@@ -26,6 +26,7 @@ struct Arguments {
 fn main() -> io::Result<ExitCode> {
     let arguments = Arguments::parse();
     let mut scoreboard = Scoreboard::new(arguments.rounds);
+    scoreboard.run::<Embedded>()?;
     scoreboard.run::<Moka>()?;
     scoreboard.run::<Foyer>()?;
     scoreboard.run::<QuickCache>()?;

@@ -12,7 +12,7 @@ use tokio::{sync::Semaphore, task::yield_now};
 
 use crate::subject::{Load, OriginDown, Value};
 
-const TAG: &str = "prices";
+pub(crate) const TAG: &str = "prices";
 
 /// Where values come from. Clones are the same origin.
 ///

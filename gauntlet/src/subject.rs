@@ -3,6 +3,7 @@
 use std::{fmt, future::Future, pin::Pin};
 
 pub mod foyer;
+pub mod millpond;
 pub mod moka;
 pub mod quick_cache;
 
