@@ -116,10 +116,12 @@ impl Local {
             .lease
             .map(|lease| reply::Turn::Embedded(Turn::new(&self.home, lease)));
         if let Some(hit) = &answer.found {
-            let stale = answer.stale.then(|| Stale {
-                reason: stale_reason(answer.reason),
-                error: answer.error.map(|error| error.message().to_owned()),
-                retry_after: answer.retry_after,
+            let stale = answer.stale.then(|| {
+                Box::new(Stale {
+                    reason: stale_reason(answer.reason),
+                    error: answer.error.map(|error| error.message().to_owned()),
+                    retry_after: answer.retry_after,
+                })
             });
             let source = answer.source.unwrap_or(Source::L1);
             return Reply::Held(self.value(hit, stale, source), turn);
@@ -136,7 +138,8 @@ impl Local {
         }
     }
 
-    fn value(&self, entry: &Entry, stale: Option<Stale>, source: Source) -> Option<Value> {
+    #[inline]
+    fn value(&self, entry: &Entry, stale: Option<Box<Stale>>, source: Source) -> Option<Value> {
         let Body::Value(value) = entry.body() else {
             return None;
         };
@@ -195,8 +198,7 @@ impl Local {
 
 impl Embedded {
     fn version(&self, version: CoreVersion) -> Version {
-        let position = self.pond().position(version).encode();
-        Version::from_bytes(&position).expect("a position is 16 bytes")
+        Version::from_position(self.pond().position(version).encode())
     }
 
     fn own_version(&self, version: Version) -> Option<CoreVersion> {

@@ -130,7 +130,7 @@ impl Distant {
             .lease
             .take()
             .map(|lease| Turn::new(self.clone(), key, lease, reply.etag.clone()))
-            .map(reply::Turn::Remote);
+            .map(|turn| reply::Turn::Remote(Box::new(turn)));
         match (wire::found(&mut reply), turn) {
             (Some(found), turn) => Reply::Held(found, turn),
             (None, Some(turn)) => Reply::Turn(turn),

@@ -31,7 +31,8 @@ pub(crate) enum Reply {
 #[must_use = "dropping a turn gives it up"]
 pub(crate) enum Turn {
     Embedded(embedded::Turn),
-    Remote(remote::Turn),
+    /// Boxed: it names tenant, cache and key, and every reply has room for it.
+    Remote(Box<remote::Turn>),
 }
 
 /// How a turn ends, but for giving it up.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millpond_core::cache::{BadField, Source};
+use millpond_core::version::Position;
 
 /// A value from the cache, or from a load that just ended. Cheap to clone.
 ///
@@ -19,7 +20,8 @@ pub struct Value<V = Bytes> {
 /// What is known of a value besides itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct About {
-    pub(crate) stale: Option<Stale>,
+    /// Boxed: a fresh value is moved about, and has none.
+    pub(crate) stale: Option<Box<Stale>>,
     pub(crate) version: Option<Version>,
     pub(crate) age: Duration,
     pub(crate) fresh_for: Option<Duration>,
@@ -45,7 +47,7 @@ impl<V> Value<V> {
     /// Set when the value is past its freshness: why it is served all the same.
     #[must_use]
     pub fn stale(&self) -> Option<&Stale> {
-        self.about.stale.as_ref()
+        self.about.stale.as_deref()
     }
 
     /// The version under which it is stored. `None` when it is not: this caller
@@ -135,6 +137,10 @@ pub enum StaleReason {
     Other,
 }
 
+/// [`Position::LEN`], as a version keeps it.
+const POSITION_LEN: u8 = 16;
+const _: () = assert!(POSITION_LEN as usize == Position::LEN);
+
 /// The version of a stored value or of an invalidation. Opaque: equal or not,
 /// and bytes that may be handed to another process of the fleet.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -171,6 +177,17 @@ impl Version {
             bytes: held,
             len: u8::try_from(size).unwrap_or(u8::MAX),
         })
+    }
+
+    /// From a position of the core, whose length is known.
+    #[inline]
+    pub(crate) fn from_position(position: [u8; Position::LEN]) -> Self {
+        let mut bytes = [0; Self::MAX_LEN];
+        bytes[..Position::LEN].copy_from_slice(&position);
+        Self {
+            bytes,
+            len: POSITION_LEN,
+        }
     }
 
     /// Its bytes.

@@ -85,7 +85,7 @@ impl Turn {
         };
         let outcome = reply.into_inner().outcomes.pop().unwrap_or_default();
         match outcome.outcome() {
-            Outcome::NeedValue => Settled::NeedValue(reply::Turn::Remote(self)),
+            Outcome::NeedValue => Settled::NeedValue(reply::Turn::Remote(Box::new(self))),
             Outcome::Stored | Outcome::Superseded | Outcome::Unspecified => {
                 self.0.release();
                 Settled::Done(wire::version(&outcome.version).ok())

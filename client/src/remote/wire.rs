@@ -65,10 +65,12 @@ pub(super) fn found(reply: &mut v1::GetReply) -> Option<Option<Value>> {
     let Found::Value(value) = reply.found.take()? else {
         return Some(None);
     };
-    let stale = reply.stale.then(|| Stale {
-        reason: stale_reason(reply.reason()),
-        error: (!reply.load_error.is_empty()).then(|| std::mem::take(&mut reply.load_error)),
-        retry_after: advice(reply.retry_after_ms),
+    let stale = reply.stale.then(|| {
+        Box::new(Stale {
+            reason: stale_reason(reply.reason()),
+            error: (!reply.load_error.is_empty()).then(|| std::mem::take(&mut reply.load_error)),
+            retry_after: advice(reply.retry_after_ms),
+        })
     });
     let about = About {
         stale,
