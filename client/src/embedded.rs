@@ -1,7 +1,8 @@
 //! The cache in this process: the core with tokio's timer around it.
 //!
 //! Decisions are the core's; this file translates. A read of a fresh value takes
-//! no lock, allocates nothing and counts up one reference (of the value's bytes).
+//! no lock, allocates nothing and counts up two references: the entry's and the
+//! value's. [`Local::with`] counts none.
 
 mod config;
 mod turn;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millpond_core::cache::lookup::Levels;
 use millpond_core::cache::{
-    Answer, Body, Entry, LoadBy, Mode, Pond, Reason, Scope, ScopeError, Source, Sweeper, Want,
+    Answer, Entry, Hit, LoadBy, Mode, Pond, Reason, Scope, ScopeError, Source, Sweeper, Want,
     Write, WriteError, Written,
 };
 use millpond_core::clock::Time;
@@ -84,18 +85,21 @@ impl Local {
         if self.scope.mode() != Mode::On {
             return None;
         }
-        let read = |entry: &Entry| self.value(entry, None, Source::L1);
-        self.home.pond().with(&self.scope, key, read)
+        let hit = self.home.pond().peek(&self.scope, key)?;
+        Some(self.value(hit, None, Source::L1))
+    }
+
+    /// What [`Self::read`] would answer at once, without the machinery of waiting;
+    /// `None`: ask it. Under an early refresh each read has to be asked.
+    #[inline]
+    pub(crate) fn hit(&self, key: &[u8]) -> Option<Option<Value>> {
+        if self.scope.policy().early_refresh > 0.0 {
+            return None;
+        }
+        self.peek(key)
     }
 
     pub(crate) async fn read(&self, key: &[u8], options: &Options, load: LoadBy) -> Reply {
-        // Spares a hit the precise clock; only an early refresh has to be asked
-        // for each time.
-        if self.scope.policy().early_refresh == 0.0
-            && let Some(value) = self.peek(key)
-        {
-            return Reply::Held(value, None);
-        }
         let deadline = match load {
             LoadBy::Nobody => Time::ZERO,
             LoadBy::Caller => self.home.pond().clock().precise().after(options.wait),
@@ -115,7 +119,7 @@ impl Local {
         let turn = answer
             .lease
             .map(|lease| reply::Turn::Embedded(Turn::new(&self.home, lease)));
-        if let Some(hit) = &answer.found {
+        if let Some(hit) = answer.found {
             let stale = answer.stale.then(|| {
                 Box::new(Stale {
                     reason: stale_reason(answer.reason),
@@ -139,20 +143,14 @@ impl Local {
     }
 
     #[inline]
-    fn value(&self, entry: &Entry, stale: Option<Box<Stale>>, source: Source) -> Option<Value> {
-        let Body::Value(value) = entry.body() else {
-            return None;
+    fn value(&self, hit: Hit, stale: Option<Box<Stale>>, source: Source) -> Option<Value> {
+        let value = hit.body().value()?.clone();
+        let about = About::Held {
+            at: self.home.pond().clock().now(),
+            boot: self.home.pond().boot(),
+            hit,
         };
-        let now = self.home.pond().clock().now();
-        let about = About {
-            stale,
-            version: Some(self.version(entry.version())),
-            age: entry.age(now),
-            fresh_for: Some(entry.fresh_for(now)),
-            source,
-            etag: entry.etag().clone(),
-        };
-        Some(Value::new(value.clone(), about))
+        Some(Value::new(value, source, stale, about))
     }
 
     pub(crate) async fn set(

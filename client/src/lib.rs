@@ -28,7 +28,8 @@
 //!
 //! Both modes behave alike and need a tokio runtime with time (and, for a sidecar,
 //! I/O) enabled where a cache is used. A remote call costs a round trip; an
-//! embedded hit costs the core's look-up and one reference count.
+//! embedded hit costs the core's look-up and two reference counts, or none through
+//! [`TenantCache::with`].
 //!
 //! | file | what it owns |
 //! |---|---|

@@ -36,6 +36,16 @@ impl Place {
         }
     }
 
+    /// What a read would answer at once, if that is known here; the inner `None`
+    /// is absence.
+    #[inline]
+    pub(crate) fn hit(&self, key: &[u8]) -> Option<Option<Value>> {
+        match self {
+            Self::Embedded(local) => local.hit(key),
+            Self::Remote(_) => None,
+        }
+    }
+
     /// Reads a checked key.
     pub(crate) async fn read(
         &self,

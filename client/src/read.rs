@@ -27,7 +27,7 @@ use crate::loaded::{Body, Context, Found, Loaded, Revalidated};
 use crate::options::Options;
 use crate::place::Place;
 use crate::reply::{Fill, Reply, Settled, Turn};
-use crate::value::{About, Value};
+use crate::value::{About, Told, Value};
 
 /// What a loader that was asked without a validator must not say.
 const NOTHING_TO_CONFIRM: &str = "the loader said not modified, and nothing was held to confirm";
@@ -158,15 +158,14 @@ fn own(loaded: &Loaded) -> Option<Value> {
     let Body::Item(item) = &loaded.0 else {
         return None;
     };
-    let about = About {
-        stale: None,
+    let told = Told {
         version: None,
         age: Duration::ZERO,
         fresh_for: None,
-        source: Source::Loaded,
         etag: item.etag.clone(),
     };
-    Some(Value::new(item.value.clone(), about))
+    let about = About::Told(Box::new(told));
+    Some(Value::new(item.value.clone(), Source::Loaded, None, about))
 }
 
 fn nothing_to_confirm() -> Error {

@@ -69,6 +69,9 @@ impl TenantCache {
     /// sidecar says.
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Held, Error> {
         let key = key.as_ref();
+        if let Some(held) = self.place.hit(key) {
+            return Ok(held.map_or(Held::Absent, Held::Value));
+        }
         check_key(key)?;
         match self.place.read(key, &self.options, LoadBy::Nobody).await? {
             Reply::Held(Some(value), _) => Ok(Held::Value(value)),
@@ -128,6 +131,9 @@ impl TenantCache {
         E: Display + Send + 'static,
     {
         let key = key.as_ref();
+        if let Some(held) = self.place.hit(key) {
+            return Ok(held); // before anything is made ready for a load
+        }
         check_key(key)?;
         let mut loader = Some(loader);
         let load = move |_: Context| {
@@ -181,6 +187,9 @@ impl TenantCache {
         E: Display + Send + 'static,
     {
         let key = key.as_ref();
+        if let Some(held) = self.place.hit(key) {
+            return Ok(held);
+        }
         check_key(key)?;
         read::get_or_load(&self.place, key, &self.options, loader).await
     }

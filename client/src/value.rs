@@ -5,37 +5,57 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millpond_core::cache::{BadField, Source};
+use millpond_core::cache::{BadField, Hit, Source};
+use millpond_core::clock::Time;
+use millpond_core::fence::Boot;
 use millpond_core::version::Position;
 
 /// A value from the cache, or from a load that just ended. Cheap to clone.
 ///
 /// It dereferences to the value itself: `&value[..]` are its bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Value<V = Bytes> {
     value: V,
     about: About,
+    source: Source,
+    /// Boxed: a fresh value is moved about, and has none.
+    stale: Option<Box<Stale>>,
 }
 
 /// What is known of a value besides itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct About {
-    /// Boxed: a fresh value is moved about, and has none.
-    pub(crate) stale: Option<Box<Stale>>,
+#[derive(Clone)]
+pub(crate) enum About {
+    /// The entry that holds it in this process, and when it was read. Asked only
+    /// when the caller asks: a hit costs no more than counting it up.
+    Held { hit: Hit, at: Time, boot: Boot },
+    /// What somebody else said of it.
+    Told(Box<Told>),
+}
+
+/// See [`About::Told`].
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
     pub(crate) version: Option<Version>,
     pub(crate) age: Duration,
     pub(crate) fresh_for: Option<Duration>,
-    pub(crate) source: Source,
     pub(crate) etag: Bytes,
 }
 
 impl<V> Value<V> {
-    pub(crate) fn new(value: V, about: About) -> Self {
-        Self { value, about }
+    pub(crate) fn new(value: V, source: Source, stale: Option<Box<Stale>>, about: About) -> Self {
+        Self {
+            value,
+            about,
+            source,
+            stale,
+        }
     }
 
+    /// A value that this caller loaded itself.
     pub(crate) fn stored_as(mut self, version: Option<Version>) -> Self {
-        self.about.version = version;
+        if let About::Told(told) = &mut self.about {
+            told.version = version;
+        }
         self
     }
 
@@ -47,7 +67,7 @@ impl<V> Value<V> {
     /// Set when the value is past its freshness: why it is served all the same.
     #[must_use]
     pub fn stale(&self) -> Option<&Stale> {
-        self.about.stale.as_deref()
+        self.stale.as_deref()
     }
 
     /// The version under which it is stored. `None` when it is not: this caller
@@ -55,32 +75,51 @@ impl<V> Value<V> {
     /// is larger than the cache keeps, or the cache is switched off.
     #[must_use]
     pub fn version(&self) -> Option<Version> {
-        self.about.version
+        match &self.about {
+            About::Held { hit, boot, .. } => {
+                let version = hit.version();
+                let position = Position {
+                    boot: *boot,
+                    version,
+                };
+                Some(Version::from_position(position.encode()))
+            }
+            About::Told(told) => told.version,
+        }
     }
 
-    /// How long ago it was stored.
+    /// How long before it was read it was stored.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.about.age
+        match &self.about {
+            About::Held { hit, at, .. } => hit.age(*at),
+            About::Told(told) => told.age,
+        }
     }
 
     /// How long it stays fresh, if nothing invalidates it; zero when it is stale.
     /// `None` when this caller loaded it itself: its policy is the cache's.
     #[must_use]
     pub fn fresh_for(&self) -> Option<Duration> {
-        self.about.fresh_for
+        match &self.about {
+            About::Held { hit, at, .. } => Some(hit.fresh_for(*at)),
+            About::Told(told) => told.fresh_for,
+        }
     }
 
     /// Where it comes from.
     #[must_use]
     pub fn source(&self) -> Source {
-        self.about.source
+        self.source
     }
 
     /// The origin's validator, empty if it gave none.
     #[must_use]
     pub fn etag(&self) -> &Bytes {
-        &self.about.etag
+        match &self.about {
+            About::Held { hit, .. } => hit.etag(),
+            About::Told(told) => &told.etag,
+        }
     }
 
     #[cfg(feature = "json")]
@@ -88,7 +127,37 @@ impl<V> Value<V> {
         Ok(Value {
             value: map(self.value)?,
             about: self.about,
+            source: self.source,
+            stale: self.stale,
         })
+    }
+}
+
+impl<V: PartialEq> PartialEq for Value<V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+            && self.source == other.source
+            && self.stale == other.stale
+            && self.version() == other.version()
+            && self.age() == other.age()
+            && self.fresh_for() == other.fresh_for()
+            && self.etag() == other.etag()
+    }
+}
+
+impl<V: Eq> Eq for Value<V> {}
+
+impl<V: fmt::Debug> fmt::Debug for Value<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Value")
+            .field("value", &self.value)
+            .field("source", &self.source)
+            .field("stale", &self.stale)
+            .field("version", &self.version())
+            .field("age", &self.age())
+            .field("fresh_for", &self.fresh_for())
+            .field("etag", self.etag())
+            .finish()
     }
 }
 
@@ -180,7 +249,6 @@ impl Version {
     }
 
     /// From a position of the core, whose length is known.
-    #[inline]
     pub(crate) fn from_position(position: [u8; Position::LEN]) -> Self {
         let mut bytes = [0; Self::MAX_LEN];
         bytes[..Position::LEN].copy_from_slice(&position);

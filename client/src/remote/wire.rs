@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 use crate::error::Error;
 use crate::invalidation::Target;
 use crate::reply::Reply;
-use crate::value::{About, Stale, StaleReason, Value, Version};
+use crate::value::{About, Stale, StaleReason, Told, Value, Version};
 
 /// Whole milliseconds, rounded up: what is not zero stays so.
 pub(super) fn millis(duration: Duration) -> u32 {
@@ -72,15 +72,14 @@ pub(super) fn found(reply: &mut v1::GetReply) -> Option<Option<Value>> {
             retry_after: advice(reply.retry_after_ms),
         })
     });
-    let about = About {
-        stale,
+    let told = Told {
         version: version(&reply.version).ok(),
         age: duration(reply.age_ms),
         fresh_for: Some(duration(reply.fresh_for_ms)),
-        source,
         etag: std::mem::take(&mut reply.etag),
     };
-    Some(Some(Value::new(value, about)))
+    let about = About::Told(Box::new(told));
+    Some(Some(Value::new(value, source, stale, about)))
 }
 
 fn stale_reason(reason: v1::Reason) -> StaleReason {
