@@ -7,6 +7,7 @@ use crate::everywhere;
 use crate::venue::{Down, Loads, Venue, seconds, some, tagged, text};
 
 everywhere!(
+    an_early_refresh_is_behind_a_fresh_answer,
     a_stale_value_is_answered_at_once_and_refreshed_once,
     a_failed_refresh_keeps_the_stale_value_and_says_why,
     a_failed_load_is_answered_with_what_is_held,
@@ -41,6 +42,25 @@ async fn a_stale_value_is_answered_at_once_and_refreshed_once(venue: Venue) {
     let read = users.get_or_load("42", loads.of("never")).await;
     assert_eq!(text(read), some("new"));
     assert_eq!(loads.begun(), 1);
+}
+
+async fn an_early_refresh_is_behind_a_fresh_answer(venue: Venue) {
+    let (eager, loads) = (venue.of("eager", "acme"), Loads::held());
+    let (loading, load) = (eager.clone(), loads.of("old"));
+    let slow = tokio::spawn(async move { text(loading.get_or_load("42", load).await) });
+    loads.until_begun(1).await;
+    venue.clock.advance(seconds(9)); // which is its load time
+    loads.open();
+    assert_eq!(slow.await.expect("no panic"), some("old"));
+    venue.clock.advance(seconds(15)); // as much is left
+
+    let read = eager.get_or_load("42", loads.of("new")).await;
+
+    let value = read.expect("it is held").expect("it is there");
+    assert_eq!((&value[..], value.stale()), (&b"old"[..], None));
+    venue.until(|totals| totals.stored == 2).await;
+    let read = eager.get_or_load("42", loads.of("never")).await;
+    assert_eq!(text(read), some("new"));
 }
 
 async fn a_failed_refresh_keeps_the_stale_value_and_says_why(venue: Venue) {
