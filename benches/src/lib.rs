@@ -1,9 +1,11 @@
 //! What Millpond is measured with: recorded and synthetic workloads, the caches'
 //! common face, and reports that a person and a program can read.
 //!
-//! The library knows no cache. Those it is run against are dev-dependencies of the
-//! benches, so that `millpond bench` can link the workloads without them.
+//! The library knows no cache but Millpond, and that as a client does. The others are
+//! dev-dependencies of the benches, so that `millpond bench` can link the load without
+//! them.
 
+pub mod load;
 pub mod lockfile;
 pub mod reference;
 pub mod report;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod serve;
 
 /// A cache beside each service that does not stampede its origin, and does not
@@ -14,6 +15,7 @@ mod serve;
 #[command(after_help = "Examples:
   millpond serve                         the cache on 127.0.0.1:7470 and, where /run allows, a Unix socket
   millpond serve --listen 127.0.0.1:0    on a free port
+  millpond bench --zipf 100000           what that costs on this machine
   millpond help serve                    every option, with its environment variable")]
 struct Arguments {
     #[command(subcommand)]
@@ -23,11 +25,13 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Bench(bench::Bench),
 }
 
 pub(crate) fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(serve) => serve::run(serve),
+        Command::Bench(bench) => bench::run(bench),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
