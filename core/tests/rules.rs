@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "rules/bounds.rs"]
+mod bounds;
 #[path = "rules/invalidation.rs"]
 mod invalidation;
 #[path = "rules/leases.rs"]

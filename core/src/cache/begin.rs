@@ -90,7 +90,10 @@ impl Pond {
                     return;
                 };
                 let scope = Arc::clone(&flight.scope);
-                let want = Want::load_until(Time::FAR);
+                let want = Want {
+                    lease: cell.lease,
+                    ..Want::load_until(Time::FAR)
+                };
                 (cell, self.lead(&mut state, &scope, key, &want))
             };
             // Full: the waiter goes on waiting and tries again at its deadline.

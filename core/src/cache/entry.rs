@@ -159,7 +159,8 @@ impl Node {
             entry,
             ticket,
             weight,
-            fed: AtomicU32::new(epoch),
+            // The first read after a write is always told: it decides admission.
+            fed: AtomicU32::new(epoch.wrapping_sub(1)),
             failures: AtomicU32::new(0),
             refresh_after: AtomicU64::new(0),
         }

@@ -38,6 +38,9 @@ use crate::sync::{AtomicU64, Map, Ordering, fence};
 /// `the_overhead_counted_is_the_overhead_measured`.
 pub const ENTRY_OVERHEAD: usize = 640;
 
+/// The bytes by which the policy's backlog may always exceed the budget.
+const MIN_BACKLOG: u64 = 64 << 10;
+
 /// L1 of one pod.
 #[derive(Debug)]
 pub(crate) struct L1 {
@@ -215,9 +218,10 @@ impl L1 {
             Residue::Nothing => {}
             Residue::Admit(ticket) => {
                 self.policy.admit(&ticket);
-                // The policy works in batches; do not let its backlog exceed the
-                // budget by more than a sixteenth.
-                if self.bytes() > self.budget.saturating_add(self.budget / 16) {
+                // The policy works in batches: keep its backlog small beside the
+                // budget, but leave it batches.
+                let backlog = (self.budget / 16).max(MIN_BACKLOG);
+                if self.bytes() > self.budget.saturating_add(backlog) {
                     self.policy.settle();
                 }
             }

@@ -15,7 +15,7 @@ use super::index::L1;
 use super::key::{Key, KeyHasher, KeyRef};
 use super::local::Local;
 use super::name::{CacheName, TenantId};
-use super::policy::Policy;
+use super::policy::{Mode, Policy};
 use super::scope::{Scope, ScopeError, Scopes, TooManyCaches};
 use super::stats::{Count, Counters, Totals};
 use crate::clock::Clock;
@@ -198,6 +198,9 @@ impl Pond {
         key: &[u8],
         read: impl FnOnce(&Arc<super::entry::Node>) -> R,
     ) -> Option<R> {
+        if scope.mode() != Mode::On {
+            return None;
+        }
         let key = self.hasher.key(scope.id, key);
         let now = self.clock.now();
         Local::with(|local| {

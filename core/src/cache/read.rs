@@ -187,7 +187,15 @@ impl Pond {
                 return self.shed();
             }
             let until = leader.deadline;
-            let waiter = Waiter::new(Arc::clone(self), Arc::clone(scope), key, want, until);
+            let departed = flight.departed();
+            let waiter = Waiter::new(
+                Arc::clone(self),
+                Arc::clone(scope),
+                key,
+                want,
+                until,
+                departed,
+            );
             flight.wait(Arc::clone(waiter.cell()));
             drop(state);
             self.counters.one(Count::Coalesced);

@@ -74,7 +74,7 @@ pub(crate) struct TicketOffice {
 }
 
 /// The fewest inserts in an epoch, so that a small cache is not fed by each read.
-const MIN_EPOCH: u64 = 32;
+const MIN_EPOCH: u64 = 4;
 
 impl TicketOffice {
     pub(crate) fn new() -> Self {

@@ -178,6 +178,13 @@ impl Pond {
     ) -> Result<Written, WriteError> {
         let (limit, size) = (scope.policy.max_value, write.value.len());
         if size > limit {
+            let over = |wanted| {
+                self.held(scope, key)
+                    .is_some_and(|hit| hit.version() == wanted)
+            };
+            if !write.if_version.is_none_or(over) {
+                return Ok(Written::OtherVersion);
+            }
             // What is held is wrong by the caller's own word.
             self.invalidate_key(scope, key, super::Invalidation::default());
             return Err(WriteError::TooLarge { limit, size });

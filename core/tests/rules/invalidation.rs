@@ -327,6 +327,25 @@ fn a_set_over_a_version_writes_only_over_that_version() {
 }
 
 #[test]
+fn a_set_too_large_over_another_version_changes_nothing() {
+    let bench = Bench::with(Policy {
+        max_value: 4,
+        ..policy()
+    });
+    let version = bench.set("k", "one");
+    bench.set("k", "two");
+    let write = Write {
+        if_version: Some(version),
+        ..Write::value("larger")
+    };
+    assert_eq!(
+        bench.pond.set(&bench.scope, b"k", write),
+        Ok(Written::OtherVersion)
+    );
+    assert_eq!(bench.held("k").as_deref(), Some("two"));
+}
+
+#[test]
 fn a_set_too_large_to_keep_removes_what_it_contradicts() {
     let bench = Bench::with(Policy {
         max_value: 4,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use millpond_core::cache::{
-    Body, Config, Fill, Filled, LoadError, Lookup, Policy, Reason, Settlement, Source, Times, Want,
+    Body, Fill, Filled, LoadError, Lookup, Policy, Reason, Settlement, Source, Times, Want,
 };
 
 use crate::support::*;
@@ -411,54 +411,6 @@ fn not_modified_without_the_value_asks_for_it_and_keeps_the_lease() {
         panic!("there is nothing to confirm");
     };
     assert!(is_stored(fill(lease, "v")));
-}
-
-#[test]
-fn a_value_too_large_to_keep_is_handed_to_those_who_wait() {
-    let bench = Bench::with(Policy {
-        max_value: 4,
-        ..policy()
-    });
-    let lease = bench.lead("k");
-    let mut follower = bench.follow("k");
-    assert!(poll(&mut follower).is_none());
-    assert_eq!(fill(lease, "large"), Filled::TooLarge { limit: 4, size: 5 });
-    assert_eq!(
-        found(&poll(&mut follower).expect("woken")).as_deref(),
-        Some("large")
-    );
-    assert_eq!(bench.held("k"), None);
-    assert_eq!(bench.pond.gauges().bytes, 0);
-}
-
-#[test]
-fn unsettled_loads_are_bounded_and_readers_beyond_are_shed() {
-    let bench = Bench::configured(Config {
-        max_loads: 3,
-        undeclared: policy(),
-        ..Config::default()
-    });
-    let leases: Vec<_> = ["a", "b", "c"].map(|key| bench.lead(key)).into();
-    let shed = bench.answer("d");
-    assert_eq!(shed.reason, Some(Reason::Shed));
-    assert!(shed.retry_after.is_some());
-    drop(leases);
-    assert!(bench.answer("d").lease.is_some());
-}
-
-#[test]
-fn waiters_are_bounded_and_those_who_left_do_not_count_for_ever() {
-    let bench = Bench::configured(Config {
-        max_waiters: 200,
-        undeclared: policy(),
-        ..Config::default()
-    });
-    let _lease = bench.lead("k");
-    for _ in 0..1_000 {
-        drop(bench.follow("k"));
-    }
-    let waiting: Vec<_> = (0..100).map(|_| bench.follow("k")).collect();
-    assert_eq!(waiting.len(), 100);
 }
 
 #[test]

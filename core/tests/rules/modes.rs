@@ -15,6 +15,8 @@ fn bypass_answers_nothing_and_keeps_writes_in_force() {
         (true, true)
     );
     assert_eq!(answer.reason, Some(Reason::Bypass));
+    assert!(bench.pond.peek(&bench.scope, b"k").is_none());
+    assert!(bench.pond.with(&bench.scope, b"k", |_| ()).is_none());
     bench.invalidate("k");
     bench.set("other", "new");
     bench.scope.set_mode(Mode::On);

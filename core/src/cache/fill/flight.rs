@@ -8,6 +8,7 @@ use crate::cache::scope::Scope;
 use crate::clock::Time;
 use crate::fence::Token;
 use crate::planted::{Bug, planted};
+use crate::sync::{AtomicUsize, Ordering};
 use crate::version::Version;
 
 /// Loads remembered beside each other for one key. More can only pile up when
@@ -44,7 +45,8 @@ pub(crate) struct Flight {
     pub(crate) scope: Arc<Scope>,
     loads: Vec<Load>,
     waiters: Vec<Arc<Cell>>,
-    compact_at: usize,
+    /// How many of `waiters` stopped waiting by themselves.
+    departed: Arc<AtomicUsize>,
 }
 
 /// What became of a load's record.
@@ -61,7 +63,7 @@ impl Flight {
             scope,
             loads: Vec::with_capacity(1),
             waiters: Vec::new(),
-            compact_at: COMPACT_FROM,
+            departed: Arc::default(),
         }
     }
 
@@ -73,8 +75,16 @@ impl Flight {
         self.loads.len()
     }
 
+    /// Those who still wait, about: one may be leaving at this moment.
     pub(crate) fn waiters(&self) -> usize {
-        self.waiters.len()
+        self.waiters
+            .len()
+            .saturating_sub(self.departed.load(Ordering::Relaxed))
+    }
+
+    /// Where this flight's waiters count themselves out.
+    pub(crate) fn departed(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.departed)
     }
 
     /// The load whose lease excludes others now.
@@ -155,12 +165,17 @@ impl Flight {
 
     /// Adds a waiter.
     pub(crate) fn wait(&mut self, cell: Arc<Cell>) {
-        if self.waiters.len() >= self.compact_at {
+        // Once half of them are gone they are searched for: a constant a waiter.
+        if self.waiters.len() >= COMPACT_FROM && self.waiters() < self.waiters.len() / 2 {
+            let before = self.waiters.len();
             self.waiters.retain(|waiter| !waiter.is_gone());
-            // Doubling keeps the search amortised to a constant a waiter.
-            self.compact_at = (self.waiters.len() * 2).max(COMPACT_FROM);
+            self.forget_departed(before - self.waiters.len());
         }
         self.waiters.push(cell);
+    }
+
+    fn forget_departed(&self, gone: usize) {
+        self.departed.fetch_sub(gone, Ordering::Relaxed);
     }
 
     /// All waiters, to be told the same thing.
@@ -168,16 +183,21 @@ impl Flight {
         if planted(Bug::WakeOne) {
             return self.waiters.pop().into_iter().collect();
         }
+        // Those who leave from now on count themselves out of no list.
+        self.departed = Arc::default();
         std::mem::take(&mut self.waiters)
     }
 
     /// The waiter that has waited longest and still waits.
     pub(crate) fn next_waiter(&mut self) -> Option<Arc<Cell>> {
-        let at = self.waiters.iter().position(|waiter| !waiter.is_gone());
-        let Some(at) = at else {
+        let Some(at) = self.waiters.iter().position(|waiter| !waiter.is_gone()) else {
             self.waiters.clear();
+            self.departed = Arc::default();
             return None;
         };
+        // The one that is taken out counts itself out of the list if it leaves
+        // before it is handed something: at worst one too many until the next load.
+        self.forget_departed(at);
         self.waiters.drain(..=at).next_back()
     }
 }

@@ -17,6 +17,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::lease::Lease;
 use crate::cache::answer::{Answer, LoadError, Lookup, Want};
@@ -27,7 +28,7 @@ use crate::cache::pond::Pond;
 use crate::cache::scope::Scope;
 use crate::clock::Time;
 use crate::planted::{Bug, planted};
-use crate::sync::Mutex;
+use crate::sync::{AtomicUsize, Mutex, Ordering};
 use crate::version::Version;
 
 /// What a waiter is handed.
@@ -49,17 +50,27 @@ enum State {
 
 /// The place where one waiter is handed its outcome.
 #[derive(Debug)]
-pub(crate) struct Cell(Mutex<State>);
+pub(crate) struct Cell {
+    state: Mutex<State>,
+    /// The lease it asked for, should it come to lead.
+    pub(crate) lease: Option<Duration>,
+    /// Counts those of its flight that stopped waiting by themselves.
+    departed: Arc<AtomicUsize>,
+}
 
 impl Cell {
-    fn new() -> Self {
-        Self(Mutex::new(State::Waiting(None)))
+    fn new(lease: Option<Duration>, departed: Arc<AtomicUsize>) -> Self {
+        Self {
+            state: Mutex::new(State::Waiting(None)),
+            lease,
+            departed,
+        }
     }
 
     /// Hands over; gives the outcome back when nobody waits here any more.
     pub(crate) fn offer(&self, outcome: Outcome) -> Result<(), Outcome> {
         let waker = {
-            let mut state = self.0.lock();
+            let mut state = self.state.lock();
             match &mut *state {
                 State::Waiting(waker) => {
                     let waker = waker.take();
@@ -76,12 +87,12 @@ impl Cell {
     }
 
     pub(crate) fn is_gone(&self) -> bool {
-        !matches!(*self.0.lock(), State::Waiting(_))
+        !matches!(*self.state.lock(), State::Waiting(_))
     }
 
     /// Takes the outcome, or remembers whom to wake.
     fn poll(&self, waker: &Waker) -> Option<Outcome> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         match &mut *state {
             State::Waiting(held) => {
                 if !held.as_ref().is_some_and(|held| held.will_wake(waker)) {
@@ -95,7 +106,12 @@ impl Cell {
 
     /// Stops waiting; what was handed over meanwhile is the caller's to handle.
     pub(crate) fn leave(&self) -> Option<Outcome> {
-        Self::take(&mut self.0.lock())
+        let mut state = self.state.lock();
+        if matches!(*state, State::Waiting(_)) {
+            // Relaxed: only how many, never which.
+            self.departed.fetch_add(1, Ordering::Relaxed);
+        }
+        Self::take(&mut state)
     }
 
     fn take(state: &mut State) -> Option<Outcome> {
@@ -124,13 +140,15 @@ impl Waiter {
         key: Key,
         want: Want,
         lease_ends: Time,
+        departed: Arc<AtomicUsize>,
     ) -> Self {
+        let cell = Arc::new(Cell::new(want.lease, departed));
         Self {
             pond,
             scope,
             key,
             want,
-            cell: Arc::new(Cell::new()),
+            cell,
             lease_ends,
         }
     }
