@@ -67,7 +67,7 @@ impl Pond {
             deadline,
             etag: plan
                 .base
-                .map_or_else(Bytes::new, |node| node.entry.etag.clone()),
+                .map_or_else(Bytes::new, |node| node.entry.etag().clone()),
         }))
     }
 

@@ -44,6 +44,39 @@ impl Body {
     }
 }
 
+/// An origin's validator: one word where there is none, as mostly.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Etag(Option<Box<Bytes>>);
+
+impl Etag {
+    pub(crate) fn get(&self) -> &Bytes {
+        static NONE: Bytes = Bytes::new();
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl From<Bytes> for Etag {
+    fn from(etag: Bytes) -> Self {
+        Self((!etag.is_empty()).then(|| Box::new(etag)))
+    }
+}
+
+/// How long a load took, in microseconds, at most about 71 minutes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LoadTime(u32);
+
+impl LoadTime {
+    pub(crate) fn get(self) -> Duration {
+        Duration::from_micros(u64::from(self.0))
+    }
+}
+
+impl From<Duration> for LoadTime {
+    fn from(time: Duration) -> Self {
+        Self(u32::try_from(time.as_micros()).unwrap_or(u32::MAX))
+    }
+}
+
 /// A value, its age and what it answers for.
 ///
 /// In this order: what every read looks at comes first and shares a cache line
@@ -59,8 +92,8 @@ pub struct Entry {
     pub(crate) scope: Arc<Scope>,
     pub(crate) version: Version,
     pub(crate) stored_at: Time,
-    pub(crate) load_time: Duration,
-    pub(crate) etag: Bytes,
+    pub(crate) load_time: LoadTime,
+    pub(crate) etag: Etag,
 }
 
 impl Entry {
@@ -79,7 +112,7 @@ impl Entry {
     /// The origin's validator, empty if it gave none.
     #[must_use]
     pub fn etag(&self) -> &Bytes {
-        &self.etag
+        self.etag.get()
     }
 
     /// The tags it carries.
@@ -102,7 +135,7 @@ impl Entry {
     /// How long its load took.
     #[must_use]
     pub fn load_time(&self) -> Duration {
-        self.load_time
+        self.load_time.get()
     }
 
     /// Where it stands: its deadlines under the barriers that cover it.
@@ -132,7 +165,7 @@ impl Entry {
     /// What it costs beyond its key, in bytes.
     pub(crate) fn size(&self) -> usize {
         let tags = size_of_val(&*self.tags);
-        self.body.len() + self.etag.len() + tags
+        self.body.len() + self.etag.get().len() + tags
     }
 }
 

@@ -72,7 +72,7 @@ impl Pond {
             && refresh_early(
                 now,
                 node.entry.deadlines.fresh_until(),
-                node.entry.load_time,
+                node.entry.load_time(),
                 beta,
                 || self.entropy.unit(),
             );

@@ -176,7 +176,7 @@ impl Pond {
             body: body.clone(),
             times,
             tags: Vec::new(),
-            etag: etag.clone(),
+            etag: etag.get().clone(),
         };
         Some((fill, tags.clone()))
     }
@@ -216,9 +216,9 @@ impl Pond {
             version: self.versions.next(&self.clock),
             stored_at: now,
             deadlines,
-            load_time: now.since(load.began_at),
+            load_time: now.since(load.began_at).into(),
             tags,
-            etag,
+            etag: etag.into(),
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::answer::LoadError;
-use super::entry::{Body, Entry, Node};
+use super::entry::{Body, Entry, LoadTime, Node};
 use super::expiry::{Deadlines, Phase};
 use super::fill::lease::Filled;
 use super::fill::stripe::State;
@@ -217,9 +217,9 @@ impl Pond {
                 began: version,
                 version,
                 stored_at: now,
-                load_time: std::time::Duration::ZERO,
+                load_time: LoadTime::default(),
                 tags,
-                etag: write.etag,
+                etag: write.etag.into(),
             };
             stripe.moved(version);
             self.store(&mut state, &key, entry, now, &mut after);

@@ -54,9 +54,9 @@ impl Pond {
                     now,
                     [stored.fresh_for, stored.stale_for, stored.error_for],
                 ),
-                load_time: stored.load_time,
+                load_time: stored.load_time.into(),
                 tags,
-                etag: stored.etag,
+                etag: stored.etag.into(),
             };
             // A load of unknown time is taken to have begun inside whatever
             // settle time is running.
