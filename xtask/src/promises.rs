@@ -39,7 +39,7 @@ pub(crate) struct Promise {
 pub(crate) enum Kind {
     /// An ordinary test. `cargo xtask promises` runs it.
     Unit,
-    /// A model of all interleavings. `cargo xtask loom` runs it.
+    /// A loom model: interleavings of up to three preemptions. `cargo xtask loom` runs it.
     Loom,
 }
 

@@ -237,7 +237,6 @@ impl fmt::Display for Greeting<'_> {
         writeln!(f, "Try:")?;
         let client = "cargo run --release --example read_through -p millpond-client";
         match (tcp, socket) {
-            (Listening::On(DEFAULT_LISTEN), _) => writeln!(f, "  {client}")?,
             (Listening::On(address), _) => {
                 writeln!(f, "  MILLPOND_ADDR=http://{address} {client}")?;
             }

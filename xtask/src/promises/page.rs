@@ -29,7 +29,7 @@ pub(super) fn render(promises: &[Promise]) -> String {
         let place = row.test_target.unwrap_or("unit tests");
         let how = match row.kind {
             Kind::Unit => "",
-            Kind::Loom => ", every interleaving",
+            Kind::Loom => ", model",
         };
         // Writing to a String cannot fail.
         let _ = writeln!(
@@ -56,7 +56,7 @@ mod tests {
             test: "one_leader",
             bug: "two-leaders",
         }]);
-        let row = "| C3 | One lease per key. | `one_leader` (millpond-loom-tests, lead, every interleaving) | `two-leaders` |\n";
+        let row = "| C3 | One lease per key. | `one_leader` (millpond-loom-tests, lead, model) | `two-leaders` |\n";
         assert!(page.ends_with(row), "{page}");
     }
 }
