@@ -9,6 +9,7 @@ pub mod load;
 pub mod lockfile;
 pub mod reference;
 pub mod report;
+pub mod soak;
 pub mod stopwatch;
 pub mod subject;
 pub mod table;

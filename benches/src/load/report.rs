@@ -44,6 +44,9 @@ pub struct Replay {
     pub loaded: u64,
     /// `hits_fresh` and `hits_stale` of a hundred accesses.
     pub hit_percent: f64,
+    /// Accesses of a hundred that the origin was not asked for: hits, and waits for
+    /// another's load.
+    pub spared_percent: f64,
     /// Loads that loaders ran.
     pub loads: u64,
     /// What the cache counted; nothing when it was not said where to ask.
@@ -87,6 +90,7 @@ impl Replay {
             hits_stale: all.stale,
             loaded: all.loaded,
             hit_percent: 100.0 * (all.fresh + all.stale) as f64 / accesses as f64,
+            spared_percent: 100.0 * (1.0 - loads as f64 / accesses as f64),
             loads,
             counted,
             equation_holds: counted.map(|counted| counted.equation(loads).holds()),
@@ -148,7 +152,13 @@ impl fmt::Display for Replay {
             ),
         )?;
         row("answered by a load", self.loaded.to_string())?;
-        row("loads run", self.loads.to_string())?;
+        row(
+            "loads run",
+            format!(
+                "{}: the origin was spared {:.2} %",
+                self.loads, self.spared_percent
+            ),
+        )?;
         match self.counted.zip(self.equation()) {
             Some((counted, equation)) => {
                 row(

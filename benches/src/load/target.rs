@@ -46,8 +46,14 @@ impl Target {
     /// A cache in this process, of `budget` bytes.
     #[must_use]
     pub fn embedded(budget: u64) -> Self {
+        Self::with(Millpond::embedded(EmbeddedConfig::default().budget(budget)))
+    }
+
+    /// Whatever a handle is on. Counters are known of an embedded cache.
+    #[must_use]
+    pub fn with(pond: Millpond) -> Self {
         Self {
-            pond: Millpond::embedded(EmbeddedConfig::default().budget(budget)),
+            pond,
             probe: None,
             child: None,
         }
