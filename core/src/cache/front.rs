@@ -16,8 +16,8 @@
 //!
 //! Barriers need no stamp: every reader compares its node with them anyway.
 //!
-//! Cost: 256 slots of 24 bytes a thread, and the entries they keep alive: small
-//! ones only, at most 1 MiB a thread, beyond what L1 counts.
+//! Cost: 512 slots of 24 bytes a thread, and the entries they keep alive: small
+//! ones only, at most 2 MiB a thread, beyond what L1 counts.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::entropy::nonce;
 use crate::planted::{Bug, planted};
 use crate::sync::{AtomicU64, Ordering, fence};
 
-const SLOTS: usize = if cfg!(millpond_loom) { 2 } else { 256 };
+const SLOTS: usize = if cfg!(millpond_loom) { 2 } else { 512 };
 
 /// The heaviest node a slot may keep alive.
 const MAX_WEIGHT: u32 = 4_096;
