@@ -26,6 +26,9 @@ const TRACES: [&str; 4] = [
 ];
 /// A number as the key, eight bytes as the value.
 const TRACED_ENTRY_BYTES: u16 = 16;
+/// Hashes are seeded at random, which moves small caches by half a point: the median
+/// of so many runs is shown.
+const RUNS: usize = 3;
 const PER_CENT: [usize; 2] = [10, 1];
 const QUICK_LIMIT: usize = 1_000_000;
 
@@ -134,6 +137,14 @@ struct Hits<'a> {
 
 impl Visitor for Hits<'_> {
     fn visit<S: Subject + 'static>(&mut self) {
+        let mut runs: Vec<u64> = (0..RUNS).map(|_| self.run::<S>()).collect();
+        runs.sort_unstable();
+        self.found.push(runs[RUNS / 2]);
+    }
+}
+
+impl Hits<'_> {
+    fn run<S: Subject>(&self) -> u64 {
         let subject = S::build(Capacity {
             entries: self.entries,
             entry_bytes: TRACED_ENTRY_BYTES,
@@ -148,6 +159,6 @@ impl Visitor for Hits<'_> {
                 subject.insert(key, value.clone());
             }
         }
-        self.found.push(hits);
+        hits
     }
 }
