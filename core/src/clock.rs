@@ -45,6 +45,13 @@ impl Time {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// This much earlier, at least [`Time::ZERO`].
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(nanos))
+    }
+
     /// This much later, at most [`Time::FAR`].
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
@@ -70,6 +77,16 @@ impl Clock {
         match self {
             Self::Kernel => kernel::coarse(),
             Self::Manual(manual) => manual.now(),
+        }
+    }
+
+    /// How far [`Clock::now`] may lag behind [`Clock::precise`].
+    #[must_use]
+    pub fn lag(&self) -> Duration {
+        match self {
+            // A tick of the slowest kernel in use, 100 Hz.
+            Self::Kernel => Duration::from_millis(10),
+            Self::Manual(_) => Duration::ZERO,
         }
     }
 

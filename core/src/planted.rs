@@ -44,6 +44,7 @@ bugs! {
     ListenerRemovesAny = "listener-removes-any",
     NoBackoff = "no-backoff",
     NoReadmission = "no-readmission",
+    OldestForgotten = "oldest-forgotten",
     PromoteUnleased = "promote-unleased",
     PromoteUnderBarrier = "promote-under-barrier",
     SettleAnyToken = "settle-any-token",
@@ -55,6 +56,7 @@ bugs! {
     StaleAfterInvalidate = "stale-after-invalidate",
     TagForgotten = "tag-forgotten",
     TwoLeaders = "two-leaders",
+    VersionEarly = "version-early",
     WakeOne = "wake-one",
 }
 

@@ -75,6 +75,16 @@ impl Versions {
         }
     }
 
+    /// Takes note of a version from elsewhere: every later one here is larger.
+    /// `false` when it is none that anybody could have issued.
+    pub(crate) fn observe(&self, version: Version) -> bool {
+        if version.0 >= CEILING {
+            return false;
+        }
+        self.last.fetch_max(version.0, Ordering::AcqRel);
+        true
+    }
+
     /// The latest version issued.
     pub(crate) fn latest(&self) -> Version {
         Version(self.last.load(Ordering::Acquire))

@@ -11,7 +11,9 @@ use millpond_core::Bytes;
 use millpond_core::cache::lookup::{Durability, Levels, Timer};
 use millpond_core::cache::store::memory::MemoryStore;
 use millpond_core::cache::store::{Store, StoreKey, Stored, conformance};
-use millpond_core::cache::{Answer, Body, Filled, Invalidation, Reason, Source, Target, Write};
+use millpond_core::cache::{
+    Answer, Body, Filled, Invalidation, Lookup, Reason, Source, Target, Want, Write,
+};
 use millpond_core::clock::Time;
 use millpond_core::version::Version;
 
@@ -250,4 +252,92 @@ fn a_set_is_in_force_in_both_levels_when_it_returns() {
     assert_eq!(found(&both.get("k")).as_deref(), Some("new"));
     let body = both.in_store("k").map(|entry| entry.body);
     assert_eq!(body, Some(Body::Value(Bytes::from_static(b"new"))));
+}
+
+#[test]
+fn c1_what_another_pod_wrote_with_a_clock_ahead_is_invalidated_here_all_the_same() {
+    let both = Both::new();
+    let ahead = Version::from_raw(version_now(&both).get() + 1_000_000);
+    both.put_in_store("k", "old", ahead);
+    assert_eq!(found(&both.get("k")).as_deref(), Some("old"));
+    let keys = [Bytes::from_static(b"k")];
+    both.invalidate(Target::Keys(&keys));
+    assert_eq!(both.bench.held("k"), None);
+    assert!(both.get("k").lease.is_some());
+}
+
+#[test]
+fn a_version_that_nobody_can_have_issued_is_not_adopted() {
+    let both = Both::new();
+    both.put_in_store("k", "x", Version::from_raw(u64::MAX - 1));
+    let answer = both.get("k");
+    assert!(answer.found.is_none() && answer.lease.is_some());
+}
+
+#[test]
+fn observing_callers_load_although_l2_holds_the_value() {
+    let both = Both::new();
+    let began = version_now(&both);
+    both.put_in_store("k", "v", began);
+    both.bench
+        .scope
+        .set_mode(millpond_core::cache::Mode::Observe);
+    let answer = both.get("k");
+    assert!(answer.found.is_none() && answer.lease.is_some());
+}
+
+#[test]
+fn a_follower_of_a_stale_adoption_is_told_so_and_not_if_it_wants_fresh() {
+    let both = Both::new();
+    let began = version_now(&both);
+    both.put_in_store("k", "v", began);
+    let stored = both.in_store("k").expect("put");
+    let lease = both.bench.lead("k");
+    let mut follower = both.bench.follow("k");
+    let want = Want {
+        fresh_only: true,
+        ..both.bench.want()
+    };
+    let Lookup::Follow(mut strict) = both.bench.pond.get(&both.bench.scope, b"k", want) else {
+        panic!("somebody leads");
+    };
+    assert!(poll(&mut follower).is_none() && poll(&mut strict).is_none());
+    let stale = Stored {
+        fresh_for: std::time::Duration::ZERO,
+        ..stored
+    };
+    let refresh = both.bench.pond.adopt(lease, stale);
+    let answer = poll(&mut follower).expect("woken");
+    assert_eq!((answer.stale, answer.source), (true, Some(Source::L2)));
+    assert!(poll(&mut strict).is_none(), "it waits for the refresh");
+    std::mem::drop(refresh);
+}
+
+#[test]
+fn c1_a_set_that_l2_did_not_take_leaves_nothing_older_there() {
+    let both = Both::new();
+    both.load("k", "older");
+    both.store.fail(true);
+    let set = now(both
+        .levels
+        .set(&both.bench.scope, b"k", Write::value("newer")));
+    assert_eq!(set.expect("small").1, Durability::Local);
+    both.store.fail(false);
+    both.bench.pass(SECOND * 3_600);
+    both.bench.pond.sweep();
+    assert_eq!(found(&both.get("k")), None);
+}
+
+#[test]
+fn a_tenants_invalidation_reaches_both_levels() {
+    let both = Both::new();
+    both.load("k", "old");
+    let how = Invalidation::default();
+    let tenant = both.bench.scope.tenant();
+    assert_eq!(
+        now(both.levels.invalidate_tenant(tenant, how)).1,
+        Durability::Stored
+    );
+    assert_eq!(both.in_store("k"), None);
+    assert!(both.get("k").lease.is_some());
 }

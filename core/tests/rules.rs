@@ -7,11 +7,15 @@ mod support;
 
 #[path = "rules/bounds.rs"]
 mod bounds;
+#[path = "rules/handed.rs"]
+mod handed;
 #[path = "rules/invalidation.rs"]
 mod invalidation;
 #[path = "rules/leases.rs"]
 mod leases;
 #[path = "rules/modes.rs"]
 mod modes;
+#[path = "rules/settle.rs"]
+mod settle;
 #[path = "rules/staleness.rs"]
 mod staleness;

@@ -1,6 +1,9 @@
 //! The fill table: one leader, every follower told, the lease handed on.
 #![cfg(millpond_loom)]
 
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
 use loom::thread;
 use millpond_core::cache::Lookup;
 use millpond_loom_tests::{Model, explore, fill, text};
@@ -104,5 +107,24 @@ fn two_followers_of_a_dead_leader_elect_one() {
         leads += newcomer.join().expect("no panic");
         assert_eq!(leads, 1);
         assert_eq!(model.held().as_deref(), Some(&b"v"[..]));
+    });
+}
+
+#[test]
+fn a_waiter_is_not_handed_what_an_invalidation_overtook() {
+    explore(|| {
+        let model = Model::new();
+        let lease = model.lead();
+        let Lookup::Follow(mut waiter) = model.lookup() else {
+            panic!("somebody leads")
+        };
+        let loader = thread::spawn(move || fill(lease, "old"));
+        model.invalidate();
+        let mut context = Context::from_waker(Waker::noop());
+        if let Poll::Ready(answer) = Pin::new(&mut waiter).poll(&mut context) {
+            assert_eq!(text(&answer), None, "the invalidation has returned");
+        }
+        drop(waiter);
+        loader.join().expect("no panic");
     });
 }

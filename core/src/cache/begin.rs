@@ -65,6 +65,7 @@ impl Pond {
             key: plan.key.clone(),
             token,
             deadline,
+            exclusive: plan.exclusive,
             etag: plan
                 .base
                 .map_or_else(Bytes::new, |node| node.entry.etag().clone()),
@@ -80,7 +81,7 @@ impl Pond {
                 let Some(flight) = state.flights.get_mut(key) else {
                     return;
                 };
-                if flight.leader(self.clock.precise()).is_some() {
+                if flight.led_until(self.clock.precise()).is_some() {
                     return; // somebody leads already; the waiters wait for that
                 }
                 let Some(cell) = flight.next_waiter() else {
@@ -94,10 +95,17 @@ impl Pond {
                     lease: cell.lease,
                     ..Want::load_until(Time::FAR)
                 };
-                (cell, self.lead(&mut state, &scope, key, &want))
+                match self.lead(&mut state, &scope, key, &want) {
+                    Some(lease) => (cell, lease),
+                    // Full: it waits on, and tries again at its deadline.
+                    None => {
+                        if let Some(flight) = state.flights.get_mut(key) {
+                            flight.wait_on(cell);
+                        }
+                        return;
+                    }
+                }
             };
-            // Full: the waiter goes on waiting and tries again at its deadline.
-            let Some(lease) = lease else { return };
             match cell.offer(Outcome::Lead(lease)) {
                 Ok(()) => {
                     self.counters.one(Count::Promoted);
@@ -113,6 +121,7 @@ impl Pond {
                         && flight.settle(token).is_some()
                     {
                         self.loads_ended(1);
+                        self.l1.with(&key.borrow(), |node| node.refresh_given_up());
                     }
                 }
                 Err(_) => return,
@@ -153,14 +162,12 @@ impl Pond {
     ) -> TakeOver {
         let stripe = self.stripes.of(&key.borrow());
         let mut state = stripe.state.lock();
-        let leader = state
+        let led = state
             .flights
             .get(key)
-            .and_then(|flight| flight.leader(self.clock.precise()));
-        if let Some(leader) = leader {
-            return TakeOver::Follow {
-                until: leader.deadline,
-            };
+            .and_then(|flight| flight.led_until(self.clock.precise()));
+        if let Some(until) = led {
+            return TakeOver::Follow { until };
         }
         // Under the lock nobody promotes this waiter; it may have been handed
         // something before.

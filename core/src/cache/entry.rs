@@ -229,6 +229,13 @@ impl Node {
     // The writers below run under the key's stripe lock, which orders them;
     // readers take what they see as a hint and decide under that lock.
 
+    /// Takes over a predecessor's refresh: under way, or backing off.
+    pub(crate) fn inherit(&self, other: &Self) {
+        self.failures.store(other.failures(), Ordering::Relaxed);
+        let after = other.refresh_after.load(Ordering::Relaxed);
+        self.refresh_after.store(after, Ordering::Relaxed);
+    }
+
     pub(crate) fn refreshing_until(&self, deadline: Time) {
         self.refresh_after
             .store(deadline.as_nanos(), Ordering::Relaxed);

@@ -78,11 +78,12 @@ impl Deadlines {
         }
     }
 
-    /// Stale from `now` on, gone when it would have been.
+    /// Stale at once, gone when it would have been. Not "stale from now on": a
+    /// reader's clock may lag behind the writer's by a tick.
     #[must_use]
-    pub fn made_stale(self, now: Time) -> Self {
+    pub fn made_stale(self) -> Self {
         Self {
-            fresh: self.fresh.min(now),
+            fresh: Time::ZERO,
             ..self
         }
     }

@@ -20,13 +20,14 @@
 //! Invariants, under the stripe's lock:
 //! - a flight has at most one load whose lease is unexpired and not void: its
 //!   last one;
-//! - waiters exist only while the flight has a load, so somebody's settlement or
-//!   deadline wakes them;
+//! - waiters have their own deadlines and that of the lease they found, so they
+//!   wake even if nobody settles;
 //! - a load's tokens and versions grow along the list.
 //!
-//! After an invalidation a waiter is promoted at once although the voided loader
+//! After an invalidation of its key a waiter is promoted at once although the voided loader
 //! may still be at work: each invalidation costs at most one more load, and nobody
-//! waits for a value that is already known to be old.
+//! waits for a value that is already known to be old. (A barrier visits no flight:
+//! the next reader, or the voided load's end, finds it.)
 //!
 //! Cost: one mutex of a stripe for tens of nanoseconds a miss; hits never come
 //! here.

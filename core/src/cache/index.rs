@@ -128,6 +128,12 @@ impl L1 {
         self.index.nodes.get_with(key, read)
     }
 
+    /// To be held from before a stripe is locked until after: a value's drop is the
+    /// caller's code, and may call back into the cache.
+    pub(crate) fn defer_drops(&self) -> impl Sized + '_ {
+        self.index.nodes.defer_drops()
+    }
+
     pub(crate) fn get(&self, key: &KeyRef<'_>) -> Option<Arc<Node>> {
         self.index.nodes.get(key)
     }

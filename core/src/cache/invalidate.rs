@@ -2,9 +2,9 @@
 //!
 //! After an invalidation returns, no read sees what it covers: the entry is gone
 //! from L1 or below its barrier, loads that began before are void, and what was
-//! handed to a waiter is checked when it is taken. Its version is drawn first, so
-//! a load that begins while it works has the larger version and stays valid: it
-//! reads what the caller wrote before invalidating.
+//! handed to a waiter is checked when it is taken. A key's version is drawn under
+//! its stripe's lock, a barrier's before it is published; a load that begins after
+//! that reads what the caller wrote before invalidating, and stays valid.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::planted::{Bug, planted};
 use crate::version::Version;
 
 /// What an invalidation covers, within one cache.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Target<'a, T> {
     /// These keys.
     Keys(&'a [T]),
@@ -30,6 +30,15 @@ pub enum Target<'a, T> {
     /// The whole cache.
     Cache,
 }
+
+// By hand: a derive would ask the same of `T`, which is only referred to.
+impl<T> Clone for Target<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Target<'_, T> {}
 
 impl Pond {
     /// Invalidates part of a cache; returns the invalidation's version. Costs the
@@ -41,16 +50,19 @@ impl Pond {
         how: Invalidation,
     ) -> Version {
         self.counters.one(Count::Invalidate);
+        if !how.settle.is_zero() {
+            scope.keep_for_loads_until(self.clock.precise().after(how.settle));
+        }
         match target {
             Target::Keys(keys) => {
-                let version = self.versions.next(&self.clock);
+                let mut version = self.versions.next(&self.clock);
                 for key in keys {
-                    self.invalidate_at(scope, key.as_ref(), how, version);
+                    version = self.invalidate_key(scope, key.as_ref(), how);
                 }
                 version
             }
             Target::Tags(tags) => {
-                let mut version = Version::NONE;
+                let mut version = self.versions.next(&self.clock);
                 scope.tenant.tags.raise(scope.id, tags, |barrier| {
                     version = barrier.raise(&self.versions, &self.clock, how);
                 });
@@ -63,35 +75,27 @@ impl Pond {
     /// Invalidates every cache of a tenant.
     pub fn invalidate_tenant(&self, tenant: &TenantId, how: Invalidation) -> Version {
         self.counters.one(Count::Invalidate);
-        match self.scopes.tenant(tenant) {
-            Some(tenant) => tenant.barrier.raise(&self.versions, &self.clock, how),
-            // Nothing of it is held or being loaded.
-            None => self.versions.next(&self.clock),
-        }
+        self.scopes
+            .raise_tenant(tenant, &self.versions, &self.clock, how)
     }
 
+    /// Invalidates one key; returns the version.
     pub(super) fn invalidate_key(
         self: &Arc<Self>,
         scope: &Arc<Scope>,
         key: &[u8],
         how: Invalidation,
-    ) {
-        let version = self.versions.next(&self.clock);
-        self.invalidate_at(scope, key, how, version);
-    }
-
-    fn invalidate_at(
-        self: &Arc<Self>,
-        scope: &Arc<Scope>,
-        key: &[u8],
-        how: Invalidation,
-        version: Version,
-    ) {
+    ) -> Version {
+        let _late = self.l1.defer_drops();
         let key = self.key(scope, key).to_key();
         let mut after = Aftermath::default();
-        {
+        let early = planted(Bug::VersionEarly).then(|| self.next_version());
+        let version = {
             let stripe = self.stripes.of(&key.borrow());
             let mut state = stripe.state.lock();
+            // Under the lock: a fill that came before has the smaller version, and
+            // a waiter that was handed its value sees that the key moved since.
+            let version = early.unwrap_or_else(|| self.next_version());
             if how.soft {
                 self.soften(&mut state, &key, version, &mut after);
             } else {
@@ -102,8 +106,10 @@ impl Pond {
                 self.settle_key(&mut state, scope, &key, how);
             }
             Self::tidy(&mut state, &key);
-        }
+            version
+        };
         self.after(&key, after);
+        version
     }
 
     fn remove(&self, state: &mut State, key: &Key, version: Version, after: &mut Aftermath) {
@@ -123,20 +129,20 @@ impl Pond {
     }
 
     fn soften(&self, state: &mut State, key: &Key, version: Version, after: &mut Aftermath) {
-        let now = self.clock.precise();
         let held = self
             .l1
             .get(&key.borrow())
             .filter(|node| node.entry.began < version);
         if let Some(node) = held {
-            let deadlines = node.entry.deadlines.made_stale(now);
-            let (_, residue) = self.l1.insert(
+            let deadlines = node.entry.deadlines.made_stale();
+            let (softened, residue) = self.l1.insert(
                 key,
                 Entry {
                     deadlines,
                     ..node.entry.clone()
                 },
             );
+            softened.inherit(&node);
             after.residue = residue;
         }
         if let Some(flight) = state.flights.get_mut(key) {

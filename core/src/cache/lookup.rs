@@ -5,12 +5,12 @@
 //! a [`Store`]. It needs no runtime: a [`Timer`] is all it asks of one.
 //!
 //! Orders that keep the rules:
-//! - a write or an invalidation reaches L2 before L1. The other way round, a
-//!   reader between the two would take the old value from L2 and put it back;
+//! - a write reaches L2 before L1, and an invalidation reaches L1 again after L2:
+//!   a reader between the two takes the old value from L2 and puts it back;
 //! - what is read from L2 enters L1 under the lease that read it, with the version
 //!   at which it began, and barriers are checked at the insertion;
-//! - when L2 fails a write or an invalidation, what it held until then is not
-//!   trusted any more: entries that began before are not adopted.
+//! - when L2 fails to forget, what it held until then is not trusted any more:
+//!   entries that began before are not adopted.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -92,6 +92,7 @@ impl Levels {
             Lookup::Follow(waiter) => wait(timer, waiter).await,
         };
         match (&self.store, answer) {
+            // An observer loads whatever is held anywhere.
             (
                 Some(store),
                 Answer {
@@ -99,7 +100,7 @@ impl Levels {
                     lease: Some(lease),
                     ..
                 },
-            ) => self.ask_store(&**store, scope, key, lease).await,
+            ) if lease.right().exclusive => self.ask_store(&**store, scope, key, lease).await,
             (_, answer) => answer,
         }
     }
@@ -138,19 +139,20 @@ impl Levels {
         settlement
     }
 
-    /// Hands a stored entry to L2. It is a copy: a failure costs a later load.
-    async fn pass_on(&self, scope: &Arc<Scope>, key: &[u8], filled: Filled) {
+    /// Hands a stored entry to L2; whether it is there now. After a load a failure
+    /// costs a later load and nothing else.
+    async fn pass_on(&self, scope: &Arc<Scope>, key: &[u8], filled: Filled) -> bool {
         let (Some(store), Filled::Stored(version)) = (&self.store, filled) else {
-            return;
+            return false;
         };
         let held = self
             .pond
             .held(scope, key)
             .filter(|hit| hit.version() == version);
-        if let Some(hit) = held {
-            let now = self.pond.clock().precise();
-            drop(store.write(store_key(scope, key), stored(&hit, now)).await);
-        }
+        let Some(hit) = held else { return false };
+        let now = self.pond.clock().precise();
+        let written = store.write(store_key(scope, key), stored(&hit, now)).await;
+        written == Ok(true)
     }
 
     /// Sets a value.
@@ -167,10 +169,14 @@ impl Levels {
         // forgetting costs a load at most.
         let keys = [Bytes::copy_from_slice(key)];
         let target = StoreTarget::Keys(scope.tenant(), scope.cache(), &keys);
-        let durability = self.forget(target).await;
+        let durability = self.forget(target.clone()).await;
         let written = self.pond.set(scope, key, write)?;
-        if let Written::Stored(version) = written {
-            self.pass_on(scope, key, Filled::Stored(version)).await;
+        if let Written::Stored(version) = written
+            && !self.pass_on(scope, key, Filled::Stored(version)).await
+        {
+            // A load that began in between may have reached L2 and must not be
+            // found there once L1 has let go of this value.
+            return Ok((written, self.forget(target).await));
         }
         Ok((written, durability))
     }
@@ -183,14 +189,13 @@ impl Levels {
         how: Invalidation,
     ) -> (Version, Durability) {
         let (tenant, cache) = (scope.tenant(), scope.cache());
-        let durability = self
-            .forget(match target {
-                Target::Keys(keys) => StoreTarget::Keys(tenant, cache, keys),
-                Target::Tags(tags) => StoreTarget::Tags(tenant, cache, tags),
-                Target::Cache => StoreTarget::Cache(tenant, cache),
-            })
-            .await;
-        (self.pond.invalidate(scope, target, how), durability)
+        let in_store = || match target {
+            Target::Keys(keys) => StoreTarget::Keys(tenant, cache, keys),
+            Target::Tags(tags) => StoreTarget::Tags(tenant, cache, tags),
+            Target::Cache => StoreTarget::Cache(tenant, cache),
+        };
+        self.both(in_store, || self.pond.invalidate(scope, target, how))
+            .await
     }
 
     /// Invalidates every cache of a tenant in both levels.
@@ -199,8 +204,29 @@ impl Levels {
         tenant: &TenantId,
         how: Invalidation,
     ) -> (Version, Durability) {
-        let durability = self.forget(StoreTarget::Tenant(tenant)).await;
-        (self.pond.invalidate_tenant(tenant, how), durability)
+        let in_store = || StoreTarget::Tenant(tenant);
+        self.both(in_store, || self.pond.invalidate_tenant(tenant, how))
+            .await
+    }
+
+    /// L1 at once, so that it holds here even if the caller leaves; then L2; then
+    /// L1 again, for what a reader took over from L2 in between; and L2 again, for
+    /// what was loaded in between and may lag.
+    async fn both<'a>(
+        &self,
+        in_store: impl Fn() -> StoreTarget<'a>,
+        in_l1: impl Fn() -> Version,
+    ) -> (Version, Durability) {
+        let version = in_l1();
+        if self.store.is_none() {
+            return (version, Durability::Local);
+        }
+        let durability = self.forget(in_store()).await;
+        let version = in_l1();
+        match self.forget(in_store()).await {
+            Durability::Local => (version, Durability::Local),
+            Durability::Stored => (version, durability),
+        }
     }
 
     /// Makes L2 forget, or no longer trusts it with what it held.

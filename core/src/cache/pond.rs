@@ -103,6 +103,9 @@ pub struct Pond {
     pub(super) max_waiters: usize,
 }
 
+/// A lease shorter than this excludes nobody.
+const MIN_LEASE: Duration = Duration::from_millis(10);
+
 /// Enough that two of 64 busy threads seldom meet.
 #[cfg(not(millpond_loom))]
 const STRIPES: usize = 256;
@@ -111,8 +114,15 @@ const STRIPES: usize = 1;
 
 impl Pond {
     /// An empty cache.
+    ///
+    /// # Panics
+    /// When a policy does not pass [`Policy::check`].
     #[must_use]
     pub fn new(config: Config) -> Arc<Self> {
+        for policy in config.declared.values().chain([&config.undeclared]) {
+            let checked = policy.check();
+            assert!(checked.is_ok(), "a policy is wrong: {checked:?}");
+        }
         let declared = config
             .declared
             .into_iter()
@@ -216,7 +226,7 @@ impl Pond {
         })
     }
 
-    /// The position after every write that has returned.
+    /// A version as the wire carries it.
     #[must_use]
     pub fn position(&self, version: Version) -> Position {
         Position {
@@ -288,6 +298,7 @@ impl Pond {
     pub(super) fn lease_time(scope: &Scope, asked: Option<Duration>) -> Duration {
         asked
             .unwrap_or(scope.policy.lease)
+            .max(MIN_LEASE)
             .min(scope.policy.max_load)
     }
 }

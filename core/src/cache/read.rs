@@ -140,8 +140,9 @@ impl Pond {
         let led = state
             .flights
             .get(&key)
-            .is_some_and(|flight| flight.leader(self.clock.precise()).is_some());
-        if current != Some(true) || led || !node.refresh_due(now) {
+            .is_some_and(|flight| flight.led_until(self.clock.precise()).is_some());
+        // Gone from the index it was evicted, and is read from a thread's front.
+        if current == Some(false) || led || !node.refresh_due(now) {
             return None;
         }
         let plan = Plan {
@@ -180,13 +181,12 @@ impl Pond {
         self.counters.one(Count::Miss);
         let flight = state.flights.get_mut(&key);
         if let Some(flight) = flight
-            && let Some(leader) = flight.leader(now)
+            && let Some(until) = flight.led_until(now)
         {
             if flight.waiters() >= self.max_waiters {
                 drop(state);
-                return self.shed();
+                return self.shed(&key, &want);
             }
-            let until = leader.deadline;
             let departed = flight.departed();
             let waiter = Waiter::new(
                 Arc::clone(self),
@@ -220,15 +220,19 @@ impl Pond {
                 self.counters.one(Count::Lead);
                 Lookup::Answer(Answer::lead(lease))
             }
-            None => self.shed(),
+            None => self.shed(&key, &want),
         }
     }
 
-    fn shed(&self) -> Lookup {
+    /// Refused: what is stale answers, if anything does.
+    fn shed(&self, key: &Key, want: &Want) -> Lookup {
         self.counters.one(Count::Shed);
+        let base = self.last_resort(key, want).unwrap_or_default();
+        let retry_after = Some(SHED_RETRY);
         Lookup::Answer(Answer {
-            retry_after: Some(SHED_RETRY),
-            ..Answer::refused(Reason::Shed)
+            reason: Some(Reason::Shed),
+            retry_after,
+            ..base
         })
     }
 

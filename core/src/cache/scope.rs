@@ -17,14 +17,30 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::barrier::Barrier;
+use super::barrier::{Barrier, Invalidation};
 use super::key::ScopeId;
 use super::name::{BadField, CacheName, TenantId};
 use super::policy::{Mode, Policy};
 use super::tags::TagTable;
+use crate::clock::{Clock, Time};
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Equivalent, Map, Mutex, Ordering, fence};
-use crate::version::Version;
+use crate::version::{Version, Versions};
+
+/// Until when something must be remembered although nobody refers to it.
+#[derive(Debug)]
+struct Keep(AtomicU64);
+
+impl Keep {
+    fn until(&self, end: Time) {
+        self.0.fetch_max(end.as_nanos(), Ordering::Relaxed);
+    }
+
+    fn is_over(&self, now: Time) -> bool {
+        now.as_nanos() >= self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// What a tenant's caches share.
 #[derive(Debug)]
@@ -32,6 +48,18 @@ pub(crate) struct Tenant {
     pub(crate) id: TenantId,
     pub(crate) barrier: Barrier,
     pub(crate) tags: TagTable,
+    keep: Keep,
+}
+
+impl Tenant {
+    fn new(id: &TenantId, tags: usize) -> Self {
+        Self {
+            id: id.clone(),
+            barrier: Barrier::at(Version::NONE),
+            tags: TagTable::new(tags),
+            keep: Keep(AtomicU64::new(0)),
+        }
+    }
 }
 
 /// One cache of one tenant.
@@ -44,6 +72,7 @@ pub struct Scope {
     pub(crate) policy: Arc<Policy>,
     mode: AtomicU32,
     retired: AtomicBool,
+    keep: Keep,
     pub(crate) matches: AtomicU64,
     pub(crate) mismatches: AtomicU64,
 }
@@ -97,6 +126,12 @@ impl Scope {
             self.matches.load(Ordering::Relaxed),
             self.mismatches.load(Ordering::Relaxed),
         )
+    }
+
+    /// Not to be forgotten before the loads that begin until `settled` have ended:
+    /// its settle times, and those of its tags and keys, are for them.
+    pub(crate) fn keep_for_loads_until(&self, settled: Time) {
+        self.keep.until(settled.after(self.policy.max_load));
     }
 
     /// The version below which every load of this cache is void.
@@ -176,6 +211,8 @@ pub(crate) struct Scopes {
     tags_per_tenant: usize,
     declared: HashMap<CacheName, Arc<Policy>>,
     undeclared: Arc<Policy>,
+    /// The longest `max_load` of any policy.
+    longest_load: Duration,
 }
 
 struct Growing {
@@ -190,7 +227,12 @@ impl Scopes {
         declared: HashMap<CacheName, Arc<Policy>>,
         undeclared: Policy,
     ) -> Self {
+        let longest_load = declared
+            .values()
+            .map(|policy| policy.max_load)
+            .fold(undeclared.max_load, Duration::max);
         Self {
+            longest_load,
             by_name: Map::with_hasher(ahash::RandomState::new()),
             growing: Mutex::new(Growing {
                 tenants: HashMap::new(),
@@ -247,13 +289,10 @@ impl Scopes {
         }
         let id = ScopeId(growing.next);
         growing.next += 1;
-        let home = growing.tenants.entry(tenant.clone()).or_insert_with(|| {
-            Arc::new(Tenant {
-                id: tenant.clone(),
-                barrier: Barrier::at(Version::NONE),
-                tags: TagTable::new(self.tags_per_tenant),
-            })
-        });
+        let home = growing
+            .tenants
+            .entry(tenant.clone())
+            .or_insert_with(|| Arc::new(Tenant::new(tenant, self.tags_per_tenant)));
         let scope = Arc::new(Scope {
             id,
             tenant: Arc::clone(home),
@@ -262,6 +301,7 @@ impl Scopes {
             policy: Arc::clone(self.declared.get(cache).unwrap_or(&self.undeclared)),
             mode: AtomicU32::new(0),
             retired: AtomicBool::new(false),
+            keep: Keep(AtomicU64::new(0)),
             matches: AtomicU64::new(0),
             mismatches: AtomicU64::new(0),
         });
@@ -273,18 +313,39 @@ impl Scopes {
         Ok(scope)
     }
 
-    /// The tenant, if any of its caches is in use.
-    pub(crate) fn tenant(&self, tenant: &TenantId) -> Option<Arc<Tenant>> {
-        self.growing.lock().tenants.get(tenant).cloned()
+    /// Raises the tenant's barrier. A tenant of whom nothing is held needs none,
+    /// unless replicas lag: its loads are still to come.
+    pub(crate) fn raise_tenant(
+        &self,
+        id: &TenantId,
+        versions: &Versions,
+        clock: &Clock,
+        how: Invalidation,
+    ) -> Version {
+        let mut growing = self.growing.lock();
+        let tenant = match growing.tenants.get(id) {
+            Some(tenant) => tenant,
+            None if how.settle.is_zero() => return versions.next(clock),
+            None => {
+                let tenant = Arc::new(Tenant::new(id, self.tags_per_tenant));
+                growing.tenants.entry(id.clone()).or_insert(tenant)
+            }
+        };
+        if !how.settle.is_zero() {
+            let end = clock.precise().after(how.settle);
+            tenant.keep.until(end.after(self.longest_load));
+        }
+        tenant.barrier.raise(versions, clock, how)
     }
 
     /// Forgets scopes and tenants that nothing refers to; returns how many
     /// scopes. A scope whose mode was switched is kept: somebody decided that.
-    pub(crate) fn forget_idle(&self) -> usize {
+    pub(crate) fn forget_idle(&self, now: Time) -> usize {
         let mut growing = self.growing.lock();
         let mut idle = Vec::new();
         self.by_name.for_each(|scope| {
-            if Arc::strong_count(scope) == 1 && scope.mode() == Mode::On {
+            if Arc::strong_count(scope) == 1 && scope.mode() == Mode::On && scope.keep.is_over(now)
+            {
                 idle.push((scope.tenant.id.clone(), scope.cache.clone()));
             }
         });
@@ -310,7 +371,7 @@ impl Scopes {
         }
         growing
             .tenants
-            .retain(|_, tenant| Arc::strong_count(tenant) > 1);
+            .retain(|_, tenant| Arc::strong_count(tenant) > 1 || !tenant.keep.is_over(now));
         forgotten
     }
 

@@ -46,6 +46,8 @@ impl Pond {
         // Tags are named before the stripe is locked; their barriers are read
         // under it.
         let tags = self.resolve_tags(key, &fill);
+        let brings_value = matches!(fill, Fill::Found { .. } | Fill::NotModified { .. });
+        let _late = self.l1.defer_drops();
         let mut after = Aftermath::default();
         let filled = {
             let stripe = self.stripes.of(&key.borrow());
@@ -61,7 +63,8 @@ impl Pond {
         match filled {
             Filled::Stored(_) => self.counters.one(Count::Stored),
             Filled::TooLarge { .. } => self.counters.one(Count::TooLarge),
-            Filled::Superseded => self.counters.one(Count::Superseded),
+            Filled::Superseded if brings_value => self.counters.one(Count::Superseded),
+            Filled::Superseded => {}
             Filled::Noted if failed => self.counters.one(Count::Failed),
             Filled::Noted => self.counters.one(Count::GivenUp),
             Filled::NeedValue => {}
@@ -127,7 +130,7 @@ impl Pond {
                     after.promote = was_leader;
                     return Filled::Superseded;
                 };
-                self.store(state, key, entry, now, after)
+                self.store(state, key, entry, load.softened, now, after)
             }
             (Fill::Failed(error), _) => {
                 if was_leader {
@@ -200,7 +203,7 @@ impl Pond {
             Body::Absent => Deadlines::for_absence(now, &scope.policy, times),
         };
         let deadlines = if load.softened {
-            deadlines.made_stale(now)
+            deadlines.made_stale()
         } else {
             deadlines
         };
@@ -294,7 +297,8 @@ impl Pond {
             .chain(of_key)
             .filter(|end| began_at < *end)
             .min()
-            .unwrap_or(Time::FAR)
+            // A reader's clock may lag: end it early rather than late.
+            .map_or(Time::FAR, |end| end.before(self.clock.lag()))
     }
 
     fn observe(&self, load: &Load, entry: &Entry) {
@@ -367,12 +371,13 @@ impl Pond {
             .min(end)
             .max(load.deadline);
         let deadline = load.deadline;
-        drop(state);
+        // Under the lock, or it could undo the back-off of a failure.
         self.l1.with(&key.borrow(), |node| {
             if !node.refresh_due(now) && node.backing_off(now).is_none() {
                 node.refreshing_until(deadline);
             }
         });
+        drop(state);
         Some(deadline)
     }
 }

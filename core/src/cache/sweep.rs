@@ -38,7 +38,7 @@ impl Pond {
         }
         self.sweep_flights();
         self.l1.settle_all();
-        self.scopes.forget_idle();
+        self.scopes.forget_idle(self.clock.precise());
         self.counters.add(Count::Expired, removed as u64);
         removed
     }
@@ -55,6 +55,7 @@ impl Pond {
     }
 
     fn sweep_node(&self, node: &Arc<Node>) {
+        let _late = self.l1.defer_drops();
         let residue = {
             let _writer = self.stripes.of(&node.ticket.key.borrow()).state.lock();
             self.l1.remove_node(node)

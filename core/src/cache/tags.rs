@@ -6,8 +6,8 @@
 //! there is one near. Forgetting is exact and safe:
 //! - entries that still carry the tag die (its barrier is raised beyond every
 //!   version), because a later invalidation of the name could not reach them;
-//! - its last invalidation lives on in the table's `floor`, at which every tag
-//!   named later starts, so a load in flight since before that invalidation
+//! - its last invalidation, and its settle time, live on in the table's floors,
+//!   at which every tag named later starts, so a load in flight since before that invalidation
 //!   cannot bring the value back under a new handle.
 //!
 //! Cost: naming a tag takes the table's mutex and a hash look-up; about 150
@@ -19,6 +19,7 @@ use std::sync::Arc;
 use super::barrier::Barrier;
 use super::key::ScopeId;
 use super::name::{BadField, at_most, sized};
+use crate::clock::Time;
 use crate::planted::{Bug, planted};
 use crate::sync::Mutex;
 use crate::version::Version;
@@ -62,6 +63,7 @@ struct State {
     /// In the order they were named, for the choice of whom to forget.
     order: VecDeque<(u64, Box<[u8]>)>,
     floor: Version,
+    settle_floor: Time,
 }
 
 impl TagTable {
@@ -113,9 +115,11 @@ impl State {
         while self.by_name.len() >= limit {
             self.forget_one();
         }
+        let barrier = Barrier::at(self.floor);
+        barrier.settle_by(self.settle_floor);
         let tag = Arc::new(Tag {
             name: Box::from(name),
-            barrier: Barrier::at(self.floor),
+            barrier,
         });
         self.order.push_back(id.clone());
         self.by_name.insert(id, Arc::clone(&tag));
@@ -147,6 +151,7 @@ impl State {
             return;
         }
         self.floor = self.floor.max(tag.barrier.hard()).max(tag.barrier.soft());
+        self.settle_floor = self.settle_floor.max(tag.barrier.settle_until());
         tag.barrier.kill();
     }
 }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::answer::LoadError;
-use super::entry::{Body, Entry, LoadTime, Node};
+use super::answer::{LoadError, Source};
+use super::entry::{Body, Entry, LoadTime};
 use super::expiry::{Deadlines, Phase};
 use super::fill::lease::Filled;
 use super::fill::stripe::State;
-use super::fill::waiter::{Cell, Outcome};
+use super::fill::waiter::{Cell, Handed, Outcome};
 use super::index::Residue;
 use super::key::Key;
 use super::name::{BadField, at_most};
@@ -106,7 +106,7 @@ pub(super) struct Aftermath {
 }
 
 pub(super) enum ToTell {
-    Value(Arc<Node>, Version),
+    Value(Handed),
     Failed(LoadError),
 }
 
@@ -117,16 +117,17 @@ impl Pond {
         state: &mut State,
         key: &Key,
         entry: Entry,
+        softened: bool,
         now: Time,
         after: &mut Aftermath,
     ) -> Filled {
         let (began, version) = (entry.began, entry.version);
         let limit = entry.scope.policy.max_value;
         let size = entry.body.len();
-        // Softened or expired at birth with nothing after it: hand it over, do
-        // not keep it.
-        let keep = size <= limit && entry.deadlines.phase(now, false) != Phase::Gone;
-        let node = if keep {
+        // Expired at birth, as absence is where it is not remembered: it answers
+        // those who wait for it, and nobody after them.
+        let lives = entry.deadlines.phase(now, false) != Phase::Gone;
+        let node = if lives && size <= limit {
             let (node, residue) = self.l1.insert(key, entry);
             after.residue = residue;
             node
@@ -140,7 +141,13 @@ impl Pond {
             }
             after.waiters = flight.take_waiters();
         }
-        after.outcome = Some(ToTell::Value(node, self.versions.latest()));
+        after.outcome = Some(ToTell::Value(Handed {
+            node,
+            as_of: self.versions.latest(),
+            lives,
+            stale: softened,
+            source: Source::Loaded,
+        }));
         if size > limit {
             Filled::TooLarge { limit, size }
         } else {
@@ -153,7 +160,7 @@ impl Pond {
         self.l1.settle(after.residue);
         for waiter in after.waiters {
             let outcome = match &after.outcome {
-                Some(ToTell::Value(node, as_of)) => Outcome::Value(Arc::clone(node), *as_of),
+                Some(ToTell::Value(handed)) => Outcome::Value(handed.clone()),
                 Some(ToTell::Failed(error)) => Outcome::Failed(error.clone()),
                 None => continue,
             };
@@ -191,6 +198,7 @@ impl Pond {
         }
         let tags = scope.tenant.tags.resolve(scope.id, &write.tags);
         let key = self.key(scope, key).to_key();
+        let _late = self.l1.defer_drops();
         let mut after = Aftermath::default();
         let version = {
             let stripe = self.stripes.of(&key.borrow());
@@ -222,7 +230,7 @@ impl Pond {
                 etag: write.etag.into(),
             };
             stripe.moved(version);
-            self.store(&mut state, &key, entry, now, &mut after);
+            self.store(&mut state, &key, entry, false, now, &mut after);
             Self::tidy(&mut state, &key);
             version
         };

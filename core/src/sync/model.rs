@@ -39,6 +39,10 @@ impl<K: Hash + Eq, V: Clone, S> Map<K, V, S> {
         }
     }
 
+    pub(crate) fn defer_drops(&self) -> impl Sized + '_ {
+        PhantomData::<&'_ ()>
+    }
+
     pub(crate) fn get_with<Q, R>(&self, key: &Q, read: impl FnOnce(&V) -> R) -> Option<R>
     where
         Q: Equivalent<K> + ?Sized,

@@ -35,6 +35,11 @@ where
         }
     }
 
+    /// While this is held, nothing that the map lets go of is dropped.
+    pub(crate) fn defer_drops(&self) -> impl Sized + '_ {
+        self.inner.guard()
+    }
+
     /// Runs `read` on the value under `key` while it cannot be freed.
     #[inline]
     pub(crate) fn get_with<Q, R>(&self, key: &Q, read: impl FnOnce(&V) -> R) -> Option<R>

@@ -390,8 +390,6 @@ impl Reference {
                 let now = self.now;
                 if let Some(entry) = self.entries.get_mut(&key) {
                     entry.fresh = entry.fresh.min(now);
-                    entry.quiet_until = Time::ZERO;
-                    entry.failures = 0;
                 }
                 self.loads
                     .iter_mut()

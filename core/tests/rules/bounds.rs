@@ -72,3 +72,98 @@ fn a_promoted_follower_has_the_lease_it_asked_for() {
     let lease = poll(&mut follower).expect("woken").lease.expect("promoted");
     assert_eq!(lease.expires_in(), SECOND * 3);
 }
+
+#[test]
+fn c2_a_loader_slower_than_many_leases_is_stored_and_its_loads_at_once_are_bounded() {
+    let bench = Bench::with(Policy {
+        lease: SECOND,
+        max_load: SECOND * 60,
+        ..policy()
+    });
+    let mut running = std::collections::VecDeque::new();
+    let (mut begun, mut stored, mut most) = (0, 0, 0);
+    for second in 0..600 {
+        while running
+            .front()
+            .is_some_and(|(began, _)| second - began >= 20)
+        {
+            let (_, lease) = running.pop_front().expect("just seen");
+            stored += usize::from(is_stored(fill(lease, "v")));
+        }
+        match bench.get("k") {
+            Lookup::Answer(answer) => running.extend(answer.lease.map(|lease| (second, lease))),
+            Lookup::Follow(_) => {}
+        }
+        begun += usize::from(running.back().is_some_and(|(began, _)| *began == second));
+        most = most.max(running.len());
+        bench.pass(SECOND);
+    }
+    assert!(most <= 16, "{most} loads at once");
+    assert!(stored >= 5 && begun < 200, "{begun} begun, {stored} stored");
+}
+
+#[test]
+fn flights_of_dead_leaders_and_departed_waiters_are_forgotten() {
+    let bench = Bench::configured(Config {
+        max_caches: 4,
+        undeclared: policy(),
+        ..Config::default()
+    });
+    for cache in ["a", "b", "c"] {
+        let scope = bench.scope("t", cache);
+        let Lookup::Answer(answer) = bench.pond.get(&scope, b"k", bench.want()) else {
+            panic!("nobody leads");
+        };
+        let _dead = answer.lease.expect("the lease").detach();
+        let Lookup::Follow(follower) = bench.pond.get(&scope, b"k", bench.want()) else {
+            panic!("somebody leads");
+        };
+        drop(follower);
+    }
+    let (tenant, cache) = names("t", "new");
+    assert!(bench.pond.scope(&tenant, &cache).is_err(), "all are in use");
+    bench.pass(SECOND * 61);
+    bench.pond.sweep();
+    assert!(bench.pond.scope(&tenant, &cache).is_ok());
+}
+
+#[test]
+fn a_reader_that_is_shed_gets_what_is_stale() {
+    let bench = Bench::configured(Config {
+        max_loads: 1,
+        undeclared: policy(),
+        ..Config::default()
+    });
+    bench.set("k", "old");
+    bench.pass(SECOND * 100);
+    let _lease = bench.lead("other");
+    let answer = bench.answer("k");
+    assert_eq!(answer.reason, Some(Reason::Shed));
+    assert_eq!(
+        (found(&answer).as_deref(), answer.stale),
+        (Some("old"), true)
+    );
+}
+
+#[test]
+fn a_lease_of_no_time_still_excludes() {
+    let bench = Bench::new();
+    let want = Want {
+        lease: Some(std::time::Duration::ZERO),
+        ..bench.want()
+    };
+    let reads: Vec<_> = (0..20)
+        .map(|_| bench.pond.get(&bench.scope, b"k", want))
+        .collect();
+    let led = |lookup: &&Lookup| matches!(lookup, Lookup::Answer(answer) if answer.lease.is_some());
+    assert_eq!(reads.iter().filter(led).count(), 1);
+}
+
+#[test]
+#[should_panic(expected = "a policy is wrong")]
+fn a_policy_that_makes_no_sense_is_refused() {
+    let _pond = Bench::with(Policy {
+        jitter: f64::NAN,
+        ..policy()
+    });
+}

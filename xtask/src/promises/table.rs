@@ -359,4 +359,18 @@ pub(crate) const PROMISES: &[Promise] = &[
         "no_front_serves_what_was_invalidated",
         "stamp-forgotten",
     ),
+    model(
+        "C1",
+        "A waiter is not handed what an invalidation overtook.",
+        "fill",
+        "a_waiter_is_not_handed_what_an_invalidation_overtook",
+        "version-early",
+    ),
+    unit(
+        "C2",
+        "A loader slower than many leases is stored, and its loads at once are bounded.",
+        "rules",
+        "bounds::c2_a_loader_slower_than_many_leases_is_stored_and_its_loads_at_once_are_bounded",
+        "oldest-forgotten",
+    ),
 ];

@@ -11,8 +11,9 @@ use crate::planted::{Bug, planted};
 use crate::sync::{AtomicUsize, Ordering};
 use crate::version::Version;
 
-/// Loads remembered beside each other for one key. More can only pile up when
-/// leases expire faster than loads end; then the oldest loses its right to store.
+/// Loads of one key at once. They pile up when leases expire faster than loads end;
+/// beyond it readers wait for one of these rather than begin another: the oldest
+/// is the nearest to its end, and none loses its right to store.
 const MAX_LOADS: usize = 16;
 
 /// Callers that may load at once in observe mode, for one key.
@@ -68,7 +69,7 @@ impl Flight {
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.loads.is_empty() && self.waiters.is_empty()
+        self.loads.is_empty() && self.waiters.iter().all(|waiter| waiter.is_gone())
     }
 
     pub(crate) fn loads(&self) -> usize {
@@ -87,27 +88,48 @@ impl Flight {
         Arc::clone(&self.departed)
     }
 
-    /// The load whose lease excludes others now.
-    pub(crate) fn leader(&self, now: Time) -> Option<&Load> {
+    /// Until when others may not load: the end of the one unexpired lease or, when
+    /// as many loads as there may be are under way, the end of the first.
+    pub(crate) fn led_until(&self, now: Time) -> Option<Time> {
         if planted(Bug::TwoLeaders) {
             return None;
         }
-        let floor = self.scope.floor();
-        let last = self.loads.iter().rfind(|load| load.exclusive)?;
-        (now < last.deadline && last.began > floor).then_some(last)
+        let mut loads = self
+            .loads
+            .iter()
+            .filter(|load| load.exclusive && self.counts(load, now));
+        let first = loads.next()?;
+        let (others, last) = loads.fold((0, first), |(count, _), load| (count + 1, load));
+        if now < last.deadline {
+            return Some(last.deadline);
+        }
+        let ends = first.began_at.after(self.scope.policy.max_load);
+        (others + 1 >= MAX_LOADS && !planted(Bug::OldestForgotten)).then_some(ends)
     }
 
-    /// Adds a load; returns how many records it pushed out.
+    /// Whether a load could still be stored, as far as its flight knows.
+    fn counts(&self, load: &Load, now: Time) -> bool {
+        load.began > self.scope.floor() && now.since(load.began_at) < self.scope.policy.max_load
+    }
+
+    /// Adds a load; returns how many records of loads that are worth nothing any
+    /// more it removed.
     pub(crate) fn begin(&mut self, load: Load) -> usize {
-        let limit = if load.exclusive {
-            MAX_LOADS
-        } else {
-            MAX_OBSERVERS
-        };
-        let surplus = (self.loads.len() + 1).saturating_sub(limit);
-        self.loads.drain(..surplus);
+        let now = load.began_at;
+        let mut removed = 0;
+        if self.loads.len() >= MAX_LOADS {
+            let (floor, max_load) = (self.scope.floor(), self.scope.policy.max_load);
+            removed = self.loads.len();
+            self.loads
+                .retain(|held| held.began > floor && now.since(held.began_at) < max_load);
+            removed -= self.loads.len();
+            if planted(Bug::OldestForgotten) && self.loads.len() >= MAX_LOADS {
+                self.loads.remove(0);
+                removed += 1;
+            }
+        }
         self.loads.push(load);
-        surplus
+        removed
     }
 
     pub(crate) fn load(&self, token: Token) -> Option<&Load> {
@@ -199,5 +221,10 @@ impl Flight {
         // before it is handed something: at worst one too many until the next load.
         self.forget_departed(at);
         self.waiters.drain(..=at).next_back()
+    }
+
+    /// Puts a waiter back that could not be promoted.
+    pub(crate) fn wait_on(&mut self, cell: Arc<Cell>) {
+        self.waiters.insert(0, cell);
     }
 }

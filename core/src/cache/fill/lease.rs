@@ -118,6 +118,8 @@ pub(crate) struct FillRight {
     pub(crate) key: Key,
     pub(crate) token: Token,
     pub(crate) deadline: Time,
+    /// Whether it shuts others out: an observer's does not.
+    pub(crate) exclusive: bool,
     pub(crate) etag: Bytes,
 }
 

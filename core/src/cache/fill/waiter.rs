@@ -20,7 +20,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::lease::Lease;
-use crate::cache::answer::{Answer, LoadError, Lookup, Want};
+use crate::cache::answer::{Answer, LoadError, Lookup, Reason, Source, Want};
 use crate::cache::entry::Node;
 use crate::cache::expiry::Phase;
 use crate::cache::key::Key;
@@ -31,11 +31,23 @@ use crate::planted::{Bug, planted};
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 use crate::version::Version;
 
+/// A value on its way to those who wait for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Handed {
+    pub(crate) node: Arc<Node>,
+    /// It accounts for every write of its stripe up to here.
+    pub(crate) as_of: Version,
+    /// Whether it outlives its storing. If not, it still answers who waited.
+    pub(crate) lives: bool,
+    /// Stale at birth: softened under way, or adopted so.
+    pub(crate) stale: bool,
+    pub(crate) source: Source,
+}
+
 /// What a waiter is handed.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The value, valid for every write up to the version beside it.
-    Value(Arc<Node>, Version),
+    Value(Handed),
     Failed(LoadError),
     /// The leader is gone: this waiter loads.
     Lead(Lease),
@@ -90,34 +102,36 @@ impl Cell {
         !matches!(*self.state.lock(), State::Waiting(_))
     }
 
-    /// Takes the outcome, or remembers whom to wake.
+    /// Takes the outcome, or remembers whom to wake. Wakers are other people's code:
+    /// none is cloned or dropped under the lock.
     fn poll(&self, waker: &Waker) -> Option<Outcome> {
-        let mut state = self.state.lock();
-        match &mut *state {
-            State::Waiting(held) => {
-                if !held.as_ref().is_some_and(|held| held.will_wake(waker)) {
-                    *held = Some(waker.clone());
+        let new = waker.clone();
+        let (outcome, _old) = {
+            let mut state = self.state.lock();
+            match &mut *state {
+                State::Waiting(held) => (None, held.replace(new)),
+                State::Ready(_) | State::Gone => {
+                    let State::Ready(outcome) = std::mem::replace(&mut *state, State::Gone) else {
+                        return None;
+                    };
+                    (Some(outcome), Some(new))
                 }
-                None
             }
-            State::Ready(_) | State::Gone => Self::take(&mut state),
-        }
+        };
+        outcome
     }
 
     /// Stops waiting; what was handed over meanwhile is the caller's to handle.
     pub(crate) fn leave(&self) -> Option<Outcome> {
-        let mut state = self.state.lock();
-        if matches!(*state, State::Waiting(_)) {
-            // Relaxed: only how many, never which.
-            self.departed.fetch_add(1, Ordering::Relaxed);
-        }
-        Self::take(&mut state)
-    }
-
-    fn take(state: &mut State) -> Option<Outcome> {
-        match std::mem::replace(state, State::Gone) {
+        let old = std::mem::replace(&mut *self.state.lock(), State::Gone);
+        match old {
             State::Ready(outcome) => Some(outcome),
-            State::Waiting(_) | State::Gone => None,
+            State::Waiting(_) => {
+                // Relaxed: only how many, never which.
+                self.departed.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+            State::Gone => None,
         }
     }
 }
@@ -169,16 +183,28 @@ impl Waiter {
         match outcome {
             Outcome::Lead(lease) => Some(Answer::lead(lease)),
             Outcome::Failed(error) => Some(self.pond.answer_failure(&self.key, &self.want, error)),
-            Outcome::Value(node, as_of) => {
-                let now = self.pond.clock().now();
-                let old =
-                    self.pond.moved_since(&self.key, as_of) || node.entry.phase(now) == Phase::Gone;
-                if old && !planted(Bug::DeliverUnchecked) {
-                    return self.ask_again();
-                }
-                Some(Answer::loaded(node))
-            }
+            Outcome::Value(handed) => self.take(handed),
         }
+    }
+
+    fn take(&mut self, handed: Handed) -> Option<Answer> {
+        let entry = &handed.node.entry;
+        let gone = handed.lives && entry.phase(self.pond.clock().now()) == Phase::Gone;
+        let moved = self.pond.moved_since(&self.key, handed.as_of) || Pond::covered(entry);
+        if (gone || moved) && !planted(Bug::DeliverUnchecked)
+            || handed.stale && self.want.fresh_only
+        {
+            return self.ask_again();
+        }
+        let answer = if handed.stale {
+            Answer::stale(handed.node, Reason::Revalidating)
+        } else {
+            Answer::loaded(handed.node)
+        };
+        Some(Answer {
+            source: Some(handed.source),
+            ..answer
+        })
     }
 
     fn ask_again(&mut self) -> Option<Answer> {

@@ -11,6 +11,7 @@ use crate::cache::answer::{Answer, Reason, Source};
 use crate::cache::entry::{Entry, Node};
 use crate::cache::expiry::{Deadlines, Phase};
 use crate::cache::fill::lease::Lease;
+use crate::cache::fill::waiter::Handed;
 use crate::cache::pond::Pond;
 use crate::cache::stats::Count;
 use crate::cache::store::Stored;
@@ -33,6 +34,11 @@ impl Pond {
     pub fn adopt(self: &Arc<Self>, lease: Lease, stored: Stored) -> Answer {
         let (scope, key) = (Arc::clone(&lease.right().scope), lease.right().key.clone());
         let token = lease.right().token;
+        // Whatever is invalidated from now on is above what is taken over.
+        if !self.versions.observe(stored.began) {
+            return Answer::lead(lease);
+        }
+        let _late = self.l1.defer_drops();
         let tags = scope.tenant.tags.resolve(scope.id, &stored.tags);
         let mut after = Aftermath::default();
         let adopted = {
@@ -84,8 +90,13 @@ impl Pond {
                 match state.flights.get_mut(&key) {
                     Some(flight) if phase <= Phase::Stale => {
                         after.waiters = flight.take_waiters();
-                        after.outcome =
-                            Some(ToTell::Value(Arc::clone(&node), self.versions.latest()));
+                        after.outcome = Some(ToTell::Value(Handed {
+                            node: Arc::clone(&node),
+                            as_of: self.versions.latest(),
+                            lives: true,
+                            stale: phase == Phase::Stale,
+                            source: Source::L2,
+                        }));
                         if phase == Phase::Fresh && flight.settle(token).is_some() {
                             self.loads_ended(1);
                         }

@@ -1,6 +1,5 @@
 //! A store in memory: the fake behind the tests of the lookup, and the smallest
-//! adapter that passes the conformance suite. It can be told to fail and to hold
-//! its answers back.
+//! adapter that passes the conformance suite. It can be told to fail.
 
 use std::collections::HashMap;
 use std::sync::Arc;
