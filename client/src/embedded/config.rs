@@ -27,7 +27,7 @@ pub struct EmbeddedConfig {
 }
 
 impl EmbeddedConfig {
-    /// Bytes of keys and values kept, with about 200 bytes for each entry. Default
+    /// Bytes of keys and values kept, with about 640 bytes for each entry. Default
     /// 256 MiB, whatever the machine has.
     #[must_use]
     pub fn budget(mut self, bytes: u64) -> Self {
