@@ -13,7 +13,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
 # glibc, CA certificates and nothing else: no shell, no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot
 LABEL org.opencontainers.image.title="millpond" \
-      org.opencontainers.image.description="Cache, rate limits and breakers beside each service" \
+      org.opencontainers.image.description="A cache beside each service" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /out/millpond /millpond
 # The Unix socket's folder. In a pod a volume shared with the service covers it.
