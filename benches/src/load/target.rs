@@ -131,16 +131,21 @@ impl Target {
         counted.map(Some).ok_or(TargetError::OtherMetrics)
     }
 
-    /// The counters once no load is under way any more, or after `patience`.
+    /// The counters once no more loads are under way than the `others` that were
+    /// before, or after `patience`.
     ///
     /// # Errors
     /// When the counters are not to be had.
-    pub async fn at_rest(&self, patience: Duration) -> Result<Option<Counters>, TargetError> {
+    pub async fn at_rest(
+        &self,
+        others: u64,
+        patience: Duration,
+    ) -> Result<Option<Counters>, TargetError> {
         const EVERY: Duration = Duration::from_millis(5);
         let watch = Stopwatch::start();
         loop {
             match self.counters()? {
-                Some((_, unsettled)) if unsettled > 0 && watch.elapsed() < patience => {
+                Some((_, unsettled)) if unsettled > others && watch.elapsed() < patience => {
                     tokio::time::sleep(EVERY).await;
                 }
                 counted => return Ok(counted.map(|(counters, _)| counters)),

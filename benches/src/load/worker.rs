@@ -84,7 +84,9 @@ pub async fn replay(
         done: AtomicU64::new(0),
         hits: AtomicU64::new(0),
     });
-    let before = target.counters()?.map(|(counters, _)| counters);
+    // What an earlier run left behind is of another origin.
+    cache.invalidate_all().await.map_err(TargetError::Connect)?;
+    let (before, others) = target.counters()?.unzip();
     let (server, client) = (target.server_cpu(), cpu_time(std::process::id()));
     let begun = watch.elapsed();
 
@@ -105,7 +107,7 @@ pub async fn replay(
         server: used(server, target.server_cpu()),
         client: used(client, cpu_time(std::process::id())),
     };
-    let after = target.at_rest(TO_REST).await?;
+    let after = target.at_rest(others.unwrap_or(0), TO_REST).await?;
     let counted = after.zip(before).map(|(after, before)| after - before);
     let loads = shared.origin.loads();
     Ok(Replay::new(

@@ -20,8 +20,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Serve the cache to the processes of this pod, or of this machine.
 ///
-/// Needs no configuration: it listens on the loopback interface and, where the
-/// folder can be made, on a Unix socket. What is cached is lost when it ends.
+/// Needs no configuration: the cache listens on the loopback interface and, where
+/// the folder can be made, on a Unix socket; probes and metrics on every interface,
+/// because the kubelet calls the pod's address. What is cached is lost when it ends.
 ///
 /// Ctrl-C or SIGTERM drains: no new connections, calls in flight finish. A second
 /// one ends it at once.
@@ -29,7 +30,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[command(after_help = "Examples:
   millpond serve
   millpond serve --memory 512MiB
-  millpond serve --listen 127.0.0.1:7570 --probe 127.0.0.1:7572     a second one on this machine
+  millpond serve --listen 127.0.0.1:7570 --probe 127.0.0.1:7572 --no-socket
+                                                 a second one on this machine
   millpond serve --socket /tmp/millpond.sock --no-listen            Unix socket only
   MILLPOND_LOG_FORMAT=json millpond serve
 
