@@ -43,6 +43,9 @@ pub(crate) struct Remote {
     runtime: tokio::runtime::Handle,
 }
 
+/// Whoever says that it waits longer means for ever; the wire has no word for that.
+const LONGEST_CALL: Duration = Duration::from_secs(3_600);
+
 impl Remote {
     /// A connection, in turn.
     fn client(&self) -> CacheServiceClient<Channel> {
@@ -54,7 +57,7 @@ impl Remote {
     /// A request that the sidecar, too, gives up after `wait` and the timeout.
     fn request<T>(&self, message: T, wait: Duration) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
-        request.set_timeout(self.timeout.saturating_add(wait));
+        request.set_timeout(self.timeout.saturating_add(wait).min(LONGEST_CALL));
         request
     }
 

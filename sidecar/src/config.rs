@@ -38,10 +38,11 @@ pub struct Config {
     /// Threads that serve. Default one a core; at least 1.
     pub workers: usize,
     /// Connections open at once; more are closed as they arrive. Default 4 096,
-    /// about 20 KiB each when idle.
+    /// about 33 KiB each when idle.
     pub max_connections: usize,
     /// Calls open at once on one connection. Default 16 384, about 2 KiB each
-    /// while they wait.
+    /// while they wait, and up to 4 MiB of message each while they are received:
+    /// there is no budget over all of them yet.
     pub max_calls: u32,
     /// How long calls in flight get once the sidecar was told to end. Default
     /// 25 s, inside the 30 s a pod is given.

@@ -1,7 +1,9 @@
 //! The services of the cache's port: the wire on one side, core on the other.
 //!
 //! A call is checked in full before anything is done: what is refused with
-//! `INVALID_ARGUMENT` stored nothing. Messages name the field, the limit and what
+//! `INVALID_ARGUMENT` stored nothing of itself. (A value too large is known to be so
+//! only by its cache: its `Fill` is refused after the others were settled, and its
+//! `Set` removes what it contradicts.) Messages name the field, the limit and what
 //! was found, and never bytes of a key, a value or a tag.
 
 mod cache;

@@ -4,19 +4,18 @@
 //! The sidecar forgets a lease once it has replied. If the caller's future is
 //! dropped while that reply is on its way, everybody else would wait for a load
 //! that nobody does, until the lease's deadline. So an abandoned call is listened
-//! to for a moment longer: what it brings is dropped, and thereby given back. A
-//! call that brings nothing in that moment is waiting for another's load, and is
-//! cancelled.
+//! to until it ends by itself, at the latest at its own deadline: what it brings is
+//! dropped, and thereby given back. It is never cancelled: a cancellation could
+//! cross the very reply that carries a lease.
+//!
+//! Cost: an abandoned call keeps its place in the sidecar and a task here for as
+//! long as its caller had been willing to wait.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::runtime::Handle;
-
-/// Many round trips to a process on the same machine.
-const GRACE: Duration = Duration::from_millis(100);
 
 type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -54,8 +53,7 @@ impl<T: Send + 'static> Future for Call<T> {
 impl<T: Send + 'static> Drop for Call<T> {
     fn drop(&mut self) {
         if let Some(answer) = self.answer.take() {
-            self.runtime
-                .spawn(async move { drop(tokio::time::timeout(GRACE, answer).await) });
+            self.runtime.spawn(async move { drop(answer.await) });
         }
     }
 }

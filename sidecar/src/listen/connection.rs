@@ -1,7 +1,8 @@
 //! One connection: HTTP/2 within bounds, until its peer or the drain ends it.
 //!
 //! What a peer can make us keep is bounded by the settings below: calls open at
-//! once, bytes not yet read (the windows), bytes of headers. A peer that does not
+//! once, bytes not yet read (the windows), bytes of headers. The product of calls
+//! and message size is large: a budget over all messages is still to come. A peer that does not
 //! begin to speak, or stops answering pings, is let go.
 
 use std::pin::pin;

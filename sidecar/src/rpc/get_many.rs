@@ -97,7 +97,9 @@ async fn answers(timer: &Timer, lookups: Vec<Lookup>) -> Vec<Option<Answer>> {
 /// As many answers as fit one message; the rest can be asked for again. One
 /// always fits, so whoever asks again gets on.
 fn entries(pond: &Pond, answers: Vec<Option<Answer>>) -> Vec<v1::GetReply> {
-    let mut room = MAX_MESSAGE_BYTES;
+    /// What an answer takes that says `LOADING` and nothing else.
+    const LOADING_BYTES: usize = 32;
+    let mut room = MAX_MESSAGE_BYTES - answers.len() * LOADING_BYTES;
     let mut first = true;
     answers
         .into_iter()

@@ -44,7 +44,11 @@ pub(super) fn size(answer: &Answer) -> usize {
         value + tags + hit.etag().len()
     });
     let lease = answer.lease.as_ref().map_or(0, |lease| lease.etag().len());
-    FIXED + found + lease
+    let error = answer
+        .error
+        .as_ref()
+        .map_or(0, |error| error.message().len());
+    FIXED + found + lease + error
 }
 
 /// The message of an answer. What is left of it goes over the wire, or is lost

@@ -83,8 +83,10 @@ impl Control {
     async fn finish(&mut self) -> usize {
         let now = Instant::now();
         let (half, end) = (now + self.drain / 2, now + self.drain);
-        // Followers wait for their leader's `Fill`, which is a new call.
-        while self.observed.in_flight() > 0 && Instant::now() < half {
+        // Followers wait for their leader's `Fill`, which is a new call: what is
+        // leased counts as in flight.
+        while (self.observed.in_flight() > 0 || self.observed.leased() > 0) && Instant::now() < half
+        {
             sleep(LOOK_EVERY).await;
         }
         self.common.end_watches().await;

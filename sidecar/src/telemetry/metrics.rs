@@ -32,6 +32,11 @@ impl Observed {
         self.calls.iter().map(|calls| calls.in_flight()).sum()
     }
 
+    /// Loads that somebody has the lease of and has not settled.
+    pub(crate) fn leased(&self) -> usize {
+        self.pond.gauges().loads
+    }
+
     pub(crate) fn workers_gone(&self) -> bool {
         self.calls.iter().any(|calls| Arc::strong_count(calls) == 1)
     }
