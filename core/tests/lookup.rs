@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use millpond_core::Bytes;
 use millpond_core::cache::lookup::{Durability, Levels, Timer};
 use millpond_core::cache::store::memory::MemoryStore;
-use millpond_core::cache::store::{Store, StoreKey, Stored, conformance};
+use millpond_core::cache::store::{Store, StoreFuture, StoreKey, StoreTarget, Stored, conformance};
 use millpond_core::cache::{
     Answer, Body, Filled, Invalidation, Lookup, Reason, Source, Target, Want, Write,
 };
@@ -340,4 +340,64 @@ fn a_tenants_invalidation_reaches_both_levels() {
     );
     assert_eq!(both.in_store("k"), None);
     assert!(both.get("k").lease.is_some());
+}
+
+/// A store that lets something happen once, when it has just been made to forget.
+struct Hooked {
+    store: Arc<MemoryStore>,
+    hook: parking_lot::Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl std::fmt::Debug for Hooked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hooked")
+    }
+}
+
+impl Store for Hooked {
+    fn read<'a>(&'a self, key: StoreKey<'a>) -> StoreFuture<'a, Option<Stored>> {
+        self.store.read(key)
+    }
+
+    fn write<'a>(&'a self, key: StoreKey<'a>, entry: Stored) -> StoreFuture<'a, bool> {
+        self.store.write(key, entry)
+    }
+
+    fn invalidate<'a>(&'a self, target: StoreTarget<'a>, version: Version) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.store.invalidate(target, version).await?;
+            let hook = self.hook.lock().take();
+            hook.into_iter().for_each(|hook| hook());
+            Ok(())
+        })
+    }
+}
+
+#[test]
+fn c14_what_reaches_l2_while_the_invalidation_works_does_not_outlive_the_settle_time() {
+    let bench = Bench::new();
+    let store = Arc::new(Hooked {
+        store: MemoryStore::new(),
+        hook: parking_lot::Mutex::new(None),
+    });
+    let levels = Levels::new(
+        Arc::clone(&bench.pond),
+        Some(Arc::clone(&store) as Arc<dyn Store>),
+    );
+    let (inside, scope, want) = (levels.clone(), Arc::clone(&bench.scope), bench.want());
+    *store.hook.lock() = Some(Box::new(move || {
+        let lease = now(inside.get(&Never, &scope, b"k", want))
+            .lease
+            .expect("the lease");
+        assert!(is_stored(done(now(inside.settle(lease, value("may lag"))))));
+    }));
+    let keys = [Bytes::from_static(b"k")];
+    let how = Invalidation {
+        soft: false,
+        settle: SECOND * 5,
+    };
+    now(levels.invalidate(&bench.scope, Target::Keys(&keys), how));
+    bench.pass(SECOND * 10);
+    let answer = now(levels.get(&Never, &bench.scope, b"k", bench.want()));
+    assert_eq!(found(&answer), None);
 }

@@ -131,6 +131,9 @@ impl Levels {
 
     /// Settles a lease that is held in this process.
     pub async fn settle(&self, lease: Lease, fill: Fill) -> Settlement {
+        if self.store.is_none() {
+            return lease.settle(fill);
+        }
         let (scope, key) = (Arc::clone(&lease.right().scope), lease.right().key.clone());
         let settlement = lease.settle(fill);
         if let Settlement::Done(filled) = &settlement {
@@ -165,6 +168,9 @@ impl Levels {
         key: &[u8],
         write: Write,
     ) -> Result<(Written, Durability), WriteError> {
+        if self.store.is_none() {
+            return Ok((self.pond.set(scope, key, write)?, Durability::Local));
+        }
         // L2 forgets before L1 learns, also when `if_version` may come to nothing:
         // forgetting costs a load at most.
         let keys = [Bytes::copy_from_slice(key)];
@@ -194,7 +200,7 @@ impl Levels {
             Target::Tags(tags) => StoreTarget::Tags(tenant, cache, tags),
             Target::Cache => StoreTarget::Cache(tenant, cache),
         };
-        self.both(in_store, || self.pond.invalidate(scope, target, how))
+        self.both(how, in_store, || self.pond.invalidate(scope, target, how))
             .await
     }
 
@@ -205,15 +211,16 @@ impl Levels {
         how: Invalidation,
     ) -> (Version, Durability) {
         let in_store = || StoreTarget::Tenant(tenant);
-        self.both(in_store, || self.pond.invalidate_tenant(tenant, how))
+        self.both(how, in_store, || self.pond.invalidate_tenant(tenant, how))
             .await
     }
 
     /// L1 at once, so that it holds here even if the caller leaves; then L2; then
-    /// L1 again, for what a reader took over from L2 in between; and L2 again, for
-    /// what was loaded in between and may lag.
+    /// L1 again, for what a reader took over from L2 in between; and if replicas may
+    /// lag L2 again, for what was loaded in between.
     async fn both<'a>(
         &self,
+        how: Invalidation,
         in_store: impl Fn() -> StoreTarget<'a>,
         in_l1: impl Fn() -> Version,
     ) -> (Version, Durability) {
@@ -223,6 +230,9 @@ impl Levels {
         }
         let durability = self.forget(in_store()).await;
         let version = in_l1();
+        if how.settle.is_zero() {
+            return (version, durability);
+        }
         match self.forget(in_store()).await {
             Durability::Local => (version, Durability::Local),
             Durability::Stored => (version, durability),
