@@ -93,7 +93,7 @@ impl Local {
     /// `None`: ask it. Under an early refresh each read has to be asked.
     #[inline]
     pub(crate) fn hit(&self, key: &[u8]) -> Option<Option<Value>> {
-        if self.scope.policy().early_refresh > 0.0 {
+        if self.scope.early_refresh() > 0.0 {
             return None;
         }
         self.peek(key)

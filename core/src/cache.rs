@@ -15,6 +15,7 @@
 //! | `front`, `local` | what a thread just read, read again without the index |
 //! | `entry`, `expiry`, `policy` | what is held, and for how long |
 //! | `scope`, `barrier`, `tags` | tenants and caches, and invalidating them whole |
+//! | `rules`, `reconfigure` | what holds for a cache over all tenants, and changing it |
 //! | `store`, `lookup` | the seam to L2, and the lookup over both levels |
 //! | `sweep` | what time leaves behind |
 
@@ -34,7 +35,9 @@ mod name;
 mod policy;
 mod pond;
 mod read;
+mod reconfigure;
 mod residency;
+mod rules;
 mod scope;
 mod settle;
 mod stats;
@@ -56,6 +59,7 @@ pub use key::{MAX_KEY_LEN, check_key, triple};
 pub use name::{BadField, CacheName, TenantId};
 pub use policy::{Mode, Policy, PolicyError, Times};
 pub use pond::{Config, Gauges, Pond};
+pub use reconfigure::{CacheInForce, MAX_CACHES_LISTED, Switched};
 pub use scope::{Scope, ScopeError, TooManyCaches};
 pub use stats::Totals;
 pub use sweep::Sweeper;

@@ -19,6 +19,7 @@ pub mod version;
 
 mod entropy;
 mod planted;
+mod snapshot;
 mod sync;
 
 pub use bytes::Bytes;

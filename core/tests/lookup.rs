@@ -279,9 +279,7 @@ fn observing_callers_load_although_l2_holds_the_value() {
     let both = Both::new();
     let began = version_now(&both);
     both.put_in_store("k", "v", began);
-    both.bench
-        .scope
-        .set_mode(millpond_core::cache::Mode::Observe);
+    both.bench.switch(millpond_core::cache::Mode::Observe);
     let answer = both.get("k");
     assert!(answer.found.is_none() && answer.lease.is_some());
 }

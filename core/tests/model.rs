@@ -88,8 +88,8 @@ fn fill_of(body: Option<u8>, tag: Option<u8>) -> Fill {
 }
 
 fn agree(case: &Case) -> Result<(), TestCaseError> {
-    let bench = Bench::with(case.policy.clone());
-    let mut model = Reference::new(case.policy.clone(), bench.clock.now());
+    let bench = Bench::with(case.policy);
+    let mut model = Reference::new(case.policy, bench.clock.now());
     let mut real = Real {
         bench,
         leases: VecDeque::new(),

@@ -15,6 +15,8 @@ mod invalidation;
 mod leases;
 #[path = "rules/modes.rs"]
 mod modes;
+#[path = "rules/reconfigure.rs"]
+mod reconfigure;
 #[path = "rules/settle.rs"]
 mod settle;
 #[path = "rules/staleness.rs"]

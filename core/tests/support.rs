@@ -5,6 +5,7 @@
     reason = "each test binary uses its part"
 )]
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use millpond_core::Entropy;
 use millpond_core::cache::{
-    Answer, Body, CacheName, Config, Fill, Filled, Invalidation, Lease, Lookup, Policy, Pond,
+    Answer, Body, CacheName, Config, Fill, Filled, Invalidation, Lease, Lookup, Mode, Policy, Pond,
     Scope, Settlement, Target, TenantId, Waiter, Want, Write, Written,
 };
 use millpond_core::clock::{Clock, ManualClock, Time};
@@ -135,6 +136,17 @@ impl Bench {
 
     pub(crate) fn invalidate_as(&self, target: Target<'_, &str>, how: Invalidation) -> Version {
         self.pond.invalidate(&self.scope, target, how)
+    }
+
+    pub(crate) fn switch(&self, mode: Mode) {
+        let switched = self.pond.switch(self.scope.cache(), Some(mode));
+        assert_eq!(switched.expect("it is in use").after, mode);
+    }
+
+    /// Declares the cache with this policy; others have it too.
+    pub(crate) fn reconfigure(&self, policy: Policy) {
+        let declared = HashMap::from([(self.scope.cache().clone(), policy)]);
+        self.pond.reconfigure(declared, policy);
     }
 
     pub(crate) fn pass(&self, time: Duration) {

@@ -1,7 +1,7 @@
 //! What is kept, for how long, and what is known of it.
 
 use millpond_client::{Error, Held, Item, Loaded, Source, Times};
-use millpond_core::cache::Mode;
+use millpond_core::cache::{CacheName, Mode};
 
 use crate::everywhere;
 use crate::venue::{Loads, Venue, policy, seconds, some, text};
@@ -116,8 +116,9 @@ async fn a_value_too_large_to_keep_goes_to_those_who_wait(venue: Venue) {
 async fn a_cache_that_is_switched_off_loads_for_each_caller(venue: Venue) {
     let (users, loads) = (venue.users(), Loads::free());
     users.set("42", "held").await.expect("it is set");
-    let scope = venue.core.scope_named("acme", "users");
-    scope.expect("it is in use").set_mode(Mode::Bypass);
+    let cache = CacheName::parse("users").expect("a valid name");
+    let switched = venue.core.switch(&cache, Some(Mode::Bypass));
+    switched.expect("it is in use");
     assert_eq!(users.get("42").await, Ok(Held::Nothing));
     for begun in 1..=2 {
         let own = users.get_or_load("42", loads.of("own")).await;

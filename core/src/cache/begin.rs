@@ -44,12 +44,15 @@ impl Pond {
             return None;
         }
         let token = self.tokens.issue();
-        let deadline = now.after(Self::lease_time(plan.scope, plan.want.lease));
+        // Read after the time: see `Rules::put`.
+        let policy = plan.scope.policy();
+        let deadline = now.after(Self::lease_time(&policy, plan.want.lease));
         let pushed_out = flight.begin(Load {
             token,
             began: self.versions.next(&self.clock),
             began_at: now,
             deadline,
+            ends: now.after(policy.max_load),
             softened: false,
             base: plan.base.map(|node| node.entry.version),
             observed: plan.observed,

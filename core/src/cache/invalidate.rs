@@ -51,7 +51,7 @@ impl Pond {
     ) -> Version {
         self.counters.one(Count::Invalidate);
         if !how.settle.is_zero() {
-            scope.keep_for_loads_until(self.clock.precise().after(how.settle));
+            scope.keep_until(self.clock.precise().after(how.settle));
         }
         match target {
             Target::Keys(keys) => {
@@ -150,25 +150,21 @@ impl Pond {
         }
     }
 
-    fn settle_key(&self, state: &mut State, scope: &Scope, key: &Key, how: Invalidation) {
+    fn settle_key(&self, state: &mut State, scope: &Arc<Scope>, key: &Key, how: Invalidation) {
         let now = self.clock.precise();
         let end = now.after(how.settle);
         if state.settling.len() >= MAX_SETTLING {
-            state
-                .settling
-                .retain(|_, settling| now < settling.remembered_until);
+            state.settling.retain(|_, settling| settling.matters(now));
         }
         if state.settling.len() >= MAX_SETTLING {
             scope.barrier.settle_by(end); // wider than asked, never narrower
             return;
         }
-        let settling = Settling {
+        let settling = state.settling.entry(key.clone());
+        let settling = settling.or_insert_with(|| Settling {
             end,
-            remembered_until: end.after(scope.policy.max_load),
-        };
-        let held = state.settling.entry(key.clone()).or_insert(settling);
-        if held.end < end {
-            *held = settling;
-        }
+            scope: Arc::clone(scope),
+        });
+        settling.end = settling.end.max(end);
     }
 }

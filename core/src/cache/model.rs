@@ -5,6 +5,7 @@ use super::expiry::Phase;
 use super::front::Front;
 use super::pond::Pond;
 use super::scope::Scope;
+use crate::snapshot::Snapshot;
 
 /// One thread's front, by hand.
 #[derive(Debug)]
@@ -21,6 +22,29 @@ impl HandFront {
 impl Default for HandFront {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Two words that are written together.
+#[derive(Debug)]
+pub struct TwoWords(Snapshot<2>);
+
+impl TwoWords {
+    /// Both are `word`.
+    #[must_use]
+    pub fn new(word: u64) -> Self {
+        Self(Snapshot::new([word; 2]))
+    }
+
+    /// Both become `word`. One thread at a time.
+    pub fn write(&self, word: u64) {
+        self.0.write([word; 2]);
+    }
+
+    /// What both are.
+    #[must_use]
+    pub fn read(&self) -> [u64; 2] {
+        self.0.read()
     }
 }
 

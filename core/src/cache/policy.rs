@@ -12,7 +12,7 @@ use std::time::Duration;
 ///      answer           answer at once,         answer only when the load
 ///                       one refresh behind it   fails, is refused or times out
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
     /// How long a value is answered without a thought. Default 30 s.
     pub fresh: Duration,
@@ -41,6 +41,9 @@ pub struct Policy {
     /// How long after its beginning a load may still be stored. Default 60 s.
     /// Each load that is never settled costs about 300 bytes for so long.
     pub max_load: Duration,
+    /// What the cache does with reads, unless an operator switched it
+    /// ([`Pond::switch`](super::Pond::switch)). Default [`Mode::On`].
+    pub mode: Mode,
 }
 
 impl Policy {
@@ -60,6 +63,7 @@ impl Policy {
             max_value: 1 << 20,
             lease: Duration::from_secs(10),
             max_load: Duration::from_secs(60),
+            mode: Mode::On,
         }
     }
 
@@ -164,6 +168,25 @@ pub enum Mode {
     /// Answers none: the kill switch. Writes and invalidations still take effect,
     /// so that switching it on again is safe.
     Bypass,
+}
+
+impl Mode {
+    pub(crate) fn word(self) -> u32 {
+        match self {
+            Self::On => 0,
+            Self::Observe => 1,
+            Self::Bypass => 2,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn of_word(word: u32) -> Self {
+        match word {
+            0 => Self::On,
+            1 => Self::Observe,
+            _ => Self::Bypass,
+        }
+    }
 }
 
 #[cfg(all(test, not(millpond_loom)))]

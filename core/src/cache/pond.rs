@@ -1,8 +1,9 @@
 //! One pod's cache: what it is made of.
 //!
-//! Locks, in the order they may nest: a stripe, then a waiter's cell. The scope
-//! table's and the tag tables' locks nest in nothing. No lock is held across a
-//! call to the eviction policy, a waker, a loader or an await.
+//! Locks, in the order they may nest: a stripe, then a waiter's cell; a stripe or
+//! the scope table, then the rules of a cache, which only a sweep and a change of
+//! policy take. The scope table's and the tag tables' locks nest in nothing. No
+//! lock is held across a call to the eviction policy, a waker, a loader or an await.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -103,6 +104,15 @@ pub struct Pond {
     pub(super) max_waiters: usize,
 }
 
+/// # Panics
+/// When a policy does not pass [`Policy::check`].
+pub(super) fn require(declared: &HashMap<CacheName, Policy>, undeclared: &Policy) {
+    for policy in declared.values().chain([undeclared]) {
+        let checked = policy.check();
+        assert!(checked.is_ok(), "a policy is wrong: {checked:?}");
+    }
+}
+
 /// A lease shorter than this excludes nobody.
 const MIN_LEASE: Duration = Duration::from_millis(10);
 
@@ -119,15 +129,7 @@ impl Pond {
     /// When a policy does not pass [`Policy::check`].
     #[must_use]
     pub fn new(config: Config) -> Arc<Self> {
-        for policy in config.declared.values().chain([&config.undeclared]) {
-            let checked = policy.check();
-            assert!(checked.is_ok(), "a policy is wrong: {checked:?}");
-        }
-        let declared = config
-            .declared
-            .into_iter()
-            .map(|(cache, policy)| (cache, Arc::new(policy)))
-            .collect();
+        require(&config.declared, &config.undeclared);
         Arc::new(Self {
             boot: Boot::random(),
             versions: Versions::starting_at(config.clock.wall_micros()),
@@ -136,7 +138,7 @@ impl Pond {
             scopes: Scopes::new(
                 config.max_caches,
                 config.tags_per_tenant,
-                declared,
+                config.declared,
                 config.undeclared,
             ),
             stripes: Stripes::new(STRIPES),
@@ -294,11 +296,11 @@ impl Pond {
         self.unsettled.fetch_sub(ended, Ordering::Relaxed);
     }
 
-    /// The longest a lease may be under a scope's policy.
-    pub(super) fn lease_time(scope: &Scope, asked: Option<Duration>) -> Duration {
+    /// How long a lease is under a policy.
+    pub(super) fn lease_time(policy: &Policy, asked: Option<Duration>) -> Duration {
         asked
-            .unwrap_or(scope.policy.lease)
+            .unwrap_or(policy.lease)
             .max(MIN_LEASE)
-            .min(scope.policy.max_load)
+            .min(policy.max_load)
     }
 }

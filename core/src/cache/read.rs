@@ -66,7 +66,7 @@ impl Pond {
         now: Time,
     ) -> Lookup {
         self.counters.one(Count::Hit);
-        let beta = scope.policy.early_refresh;
+        let beta = scope.early_refresh();
         let early = beta > 0.0
             && want.load == LoadBy::Caller
             && refresh_early(

@@ -199,8 +199,10 @@ impl Pond {
         etag: Bytes,
     ) -> Entry {
         let deadlines = match body {
-            Body::Value(_) => Deadlines::for_value(now, &scope.policy, times, self.entropy.unit()),
-            Body::Absent => Deadlines::for_absence(now, &scope.policy, times),
+            Body::Value(_) => {
+                Deadlines::for_value(now, &scope.policy(), times, self.entropy.unit())
+            }
+            Body::Absent => Deadlines::for_absence(now, &scope.policy(), times),
         };
         let deadlines = if load.softened {
             deadlines.made_stale()
@@ -235,8 +237,7 @@ impl Pond {
         now: Time,
         entry: Entry,
     ) -> Option<Entry> {
-        let policy = &entry.scope.policy;
-        if now.since(load.began_at) >= policy.max_load {
+        if now >= load.ends {
             return None;
         }
         if planted(Bug::DeadlineDiscards) && now >= load.deadline {
@@ -307,9 +308,9 @@ impl Pond {
         {
             let same = observed.entry.body == entry.body;
             let count = if same {
-                &entry.scope.matches
+                &entry.scope.rules.matches
             } else {
-                &entry.scope.mismatches
+                &entry.scope.rules.mismatches
             };
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -362,12 +363,12 @@ impl Pond {
         }
         let floor = flight.scope.floor();
         let load = flight.load_mut(grant.token)?;
-        let end = load.began_at.after(scope.policy.max_load);
+        let end = load.ends;
         if load.began <= floor || now >= end {
             return None;
         }
         load.deadline = now
-            .after(Self::lease_time(scope, lease))
+            .after(Self::lease_time(&scope.policy(), lease))
             .min(end)
             .max(load.deadline);
         let deadline = load.deadline;

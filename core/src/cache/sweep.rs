@@ -69,7 +69,7 @@ impl Pond {
             let mut state = stripe.state.lock();
             state.settling.retain(|_, settling| {
                 let forgotten = planted(Bug::SettleForgotten) && now >= settling.end;
-                now < settling.remembered_until && !forgotten
+                settling.matters(now) && !forgotten
             });
             let mut ended = 0;
             state.flights.retain(|_, flight| {

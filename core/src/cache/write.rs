@@ -122,7 +122,7 @@ impl Pond {
         after: &mut Aftermath,
     ) -> Filled {
         let (began, version) = (entry.began, entry.version);
-        let limit = entry.scope.policy.max_value;
+        let limit = entry.scope.policy().max_value;
         let size = entry.body.len();
         // Expired at birth, as absence is where it is not remembered: it answers
         // those who wait for it, and nobody after them.
@@ -183,7 +183,7 @@ impl Pond {
         key: &[u8],
         write: Write,
     ) -> Result<Written, WriteError> {
-        let (limit, size) = (scope.policy.max_value, write.value.len());
+        let (limit, size) = (scope.policy().max_value, write.value.len());
         if size > limit {
             let over = |wanted| {
                 self.held(scope, key)
@@ -217,7 +217,7 @@ impl Pond {
                 scope: Arc::clone(scope),
                 deadlines: Deadlines::for_value(
                     now,
-                    &scope.policy,
+                    &scope.policy(),
                     write.times,
                     self.entropy.unit(),
                 ),

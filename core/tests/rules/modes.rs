@@ -8,7 +8,7 @@ use crate::support::*;
 fn bypass_answers_nothing_and_keeps_writes_in_force() {
     let bench = Bench::new();
     bench.set("k", "old");
-    bench.scope.set_mode(Mode::Bypass);
+    bench.switch(Mode::Bypass);
     let answer = bench.answer("k");
     assert_eq!(
         (answer.found.is_none(), answer.lease.is_none()),
@@ -19,7 +19,7 @@ fn bypass_answers_nothing_and_keeps_writes_in_force() {
     assert!(bench.pond.with(&bench.scope, b"k", |_| ()).is_none());
     bench.invalidate("k");
     bench.set("other", "new");
-    bench.scope.set_mode(Mode::On);
+    bench.switch(Mode::On);
     assert_eq!(
         bench.held("k"),
         None,
@@ -32,7 +32,7 @@ fn bypass_answers_nothing_and_keeps_writes_in_force() {
 fn observe_lets_everybody_load_and_counts_what_would_have_been_wrong() {
     let bench = Bench::new();
     bench.set("k", "cached");
-    bench.scope.set_mode(Mode::Observe);
+    bench.switch(Mode::Observe);
     let (first, second) = (bench.answer("k"), bench.answer("k"));
     assert!(
         first.found.is_none() && second.found.is_none(),
@@ -47,7 +47,7 @@ fn observe_lets_everybody_load_and_counts_what_would_have_been_wrong() {
         "another"
     )));
     assert_eq!(bench.scope.observed(), (1, 1));
-    bench.scope.set_mode(Mode::On);
+    bench.switch(Mode::On);
     assert_eq!(bench.held("k").as_deref(), Some("another"));
 }
 
@@ -55,7 +55,7 @@ fn observe_lets_everybody_load_and_counts_what_would_have_been_wrong() {
 fn what_was_invalidated_since_is_not_compared() {
     let bench = Bench::new();
     bench.set("k", "old");
-    bench.scope.set_mode(Mode::Observe);
+    bench.switch(Mode::Observe);
     let lease = bench.lead("k");
     bench.invalidate("k");
     assert_eq!(fill(lease, "new"), Filled::Superseded);
@@ -65,7 +65,7 @@ fn what_was_invalidated_since_is_not_compared() {
 #[test]
 fn observers_of_one_key_are_bounded() {
     let bench = Bench::new();
-    bench.scope.set_mode(Mode::Observe);
+    bench.switch(Mode::Observe);
     let leases: Vec<_> = (0..64).map(|_| bench.lead("k")).collect();
     assert_eq!(bench.answer("k").reason, Some(Reason::Bypass));
     drop(leases);

@@ -303,6 +303,13 @@ pub(crate) const PROMISES: &[Promise] = &[
         "invalidation::c14_a_load_that_ends_after_the_settle_time_it_began_in_is_worth_nothing",
         "settle-forgotten",
     ),
+    unit(
+        "C14",
+        "A settle time is remembered for the longest load under way, whichever policy it began under.",
+        "rules",
+        "reconfigure::c14_a_settle_time_is_remembered_for_a_longer_load_that_a_reload_forbade",
+        "longer-load-forgotten",
+    ),
     model(
         "C14",
         "A load that begins after an invalidation sees its settle time.",
@@ -351,6 +358,13 @@ pub(crate) const PROMISES: &[Promise] = &[
         "front",
         "no_front_serves_the_old_value_once_the_index_gave_the_new_one",
         "stamp-late",
+    ),
+    model(
+        "C2",
+        "Whoever reads a policy reads one that was in force, never parts of two.",
+        "policy",
+        "no_reader_sees_parts_of_two_policies",
+        "snapshot-unchecked",
     ),
     model(
         "C1",

@@ -30,6 +30,8 @@ pub(crate) struct Load {
     pub(crate) began_at: Time,
     /// When its lease ends.
     pub(crate) deadline: Time,
+    /// When its right to be stored ends: the `max_load` under which it began.
+    pub(crate) ends: Time,
     /// A soft invalidation came after it began: its value is stale at birth.
     pub(crate) softened: bool,
     /// The version of the entry it revalidates.
@@ -103,13 +105,12 @@ impl Flight {
         if now < last.deadline {
             return Some(last.deadline);
         }
-        let ends = first.began_at.after(self.scope.policy.max_load);
-        (others + 1 >= MAX_LOADS && !planted(Bug::OldestForgotten)).then_some(ends)
+        (others + 1 >= MAX_LOADS && !planted(Bug::OldestForgotten)).then_some(first.ends)
     }
 
     /// Whether a load could still be stored, as far as its flight knows.
     fn counts(&self, load: &Load, now: Time) -> bool {
-        load.began > self.scope.floor() && now.since(load.began_at) < self.scope.policy.max_load
+        load.began > self.scope.floor() && now < load.ends
     }
 
     /// Adds a load; returns how many records of loads that are worth nothing any
@@ -118,10 +119,10 @@ impl Flight {
         let now = load.began_at;
         let mut removed = 0;
         if self.loads.len() >= MAX_LOADS {
-            let (floor, max_load) = (self.scope.floor(), self.scope.policy.max_load);
+            let floor = self.scope.floor();
             removed = self.loads.len();
             self.loads
-                .retain(|held| held.began > floor && now.since(held.began_at) < max_load);
+                .retain(|held| held.began > floor && now < held.ends);
             removed -= self.loads.len();
             if planted(Bug::OldestForgotten) && self.loads.len() >= MAX_LOADS {
                 self.loads.remove(0);
@@ -178,10 +179,8 @@ impl Flight {
 
     /// Removes loads that can never be stored any more; returns how many.
     pub(crate) fn drop_ended(&mut self, now: Time) -> usize {
-        let max_load = self.scope.policy.max_load;
         let before = self.loads.len();
-        self.loads
-            .retain(|load| now.since(load.began_at) < max_load);
+        self.loads.retain(|load| now < load.ends);
         before - self.loads.len()
     }
 

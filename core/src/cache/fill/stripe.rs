@@ -4,9 +4,11 @@
 //! changed" and "the load is void" are one step.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::flight::Flight;
 use crate::cache::key::{Hashed, Key, KeyRef};
+use crate::cache::scope::Scope;
 use crate::clock::Time;
 use crate::sync::{AtomicU64, CachePadded, Mutex, Ordering};
 use crate::version::Version;
@@ -31,12 +33,18 @@ pub(crate) struct State {
 }
 
 /// The settle time of one key.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Settling {
     /// Loads that begin before it may have read a replica that lags.
     pub(crate) end: Time,
-    /// The last of those loads has ended by then.
-    pub(crate) remembered_until: Time,
+    pub(crate) scope: Arc<Scope>,
+}
+
+impl Settling {
+    /// Whether one of those loads may be under way.
+    pub(crate) fn matters(&self, now: Time) -> bool {
+        now < self.end.after(self.scope.longest_load(now))
+    }
 }
 
 impl Stripe {

@@ -1,0 +1,186 @@
+//! Other policies for a pond that is in use.
+//!
+//! Who decides about a cache: its policy, which is declared or that of undeclared
+//! caches; and over the policy's mode an operator, whose word holds for every
+//! tenant of that name, present and future, and outlives a change of policies.
+//!
+//! All of it changes under the scope table's lock; readers take none.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::name::CacheName;
+use super::policy::{Mode, Policy};
+use super::pond::{Pond, require};
+use super::rules::Rules;
+use super::scope::TooManyCaches;
+
+/// The most that [`Pond::caches`] lists.
+pub const MAX_CACHES_LISTED: usize = 1_024;
+
+/// What is decided about a cache of one name.
+#[derive(Debug)]
+pub(super) struct Ruling {
+    pub(super) rules: Arc<Rules>,
+    declared: bool,
+    switched: Option<Mode>,
+    /// Scopes that obey it.
+    pub(super) tenants: usize,
+}
+
+impl Ruling {
+    pub(super) fn declared(cache: CacheName, policy: &Policy) -> Self {
+        Self {
+            declared: true,
+            ..Self::undeclared(cache, policy)
+        }
+    }
+
+    pub(super) fn undeclared(cache: CacheName, policy: &Policy) -> Self {
+        Self {
+            rules: Arc::new(Rules::new(cache, policy)),
+            declared: false,
+            switched: None,
+            tenants: 0,
+        }
+    }
+
+    pub(super) fn is_needed(&self) -> bool {
+        self.declared || self.switched.is_some() || self.tenants > 0
+    }
+
+    fn mode(&self) -> Mode {
+        self.switched.unwrap_or_else(|| self.rules.policy().mode)
+    }
+
+    /// What a hit asks: the mode's word, and the bits of the early refresh.
+    pub(super) fn for_hits(&self) -> (u32, u32) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "at most 100, and as precise as a guess needs to be"
+        )]
+        let early_refresh = self.rules.policy().early_refresh as f32;
+        (self.mode().word(), early_refresh.to_bits())
+    }
+
+    fn in_force(&self) -> CacheInForce {
+        let (matches, mismatches) = self.rules.observed();
+        CacheInForce {
+            name: self.rules.cache.clone(),
+            declared: self.declared,
+            policy: self.rules.policy(),
+            mode: self.mode(),
+            switched: self.switched.is_some(),
+            tenants: self.tenants,
+            matches,
+            mismatches,
+        }
+    }
+}
+
+/// A cache that is declared, switched or in use, and what holds for it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct CacheInForce {
+    /// As calls name it.
+    pub name: CacheName,
+    /// Whether it has a policy of its own.
+    pub declared: bool,
+    /// Its policy.
+    pub policy: Policy,
+    /// What it does with reads.
+    pub mode: Mode,
+    /// Whether that is an operator's word, and not the policy's.
+    pub switched: bool,
+    /// Tenants that use it.
+    pub tenants: usize,
+    /// In [`Mode::Observe`]: loads that brought what would have been served.
+    pub matches: u64,
+    /// In [`Mode::Observe`]: loads that brought something else.
+    pub mismatches: u64,
+}
+
+/// What a switch changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switched {
+    /// The mode that was in force.
+    pub before: Mode,
+    /// The mode that is.
+    pub after: Mode,
+}
+
+impl Pond {
+    /// Brings other policies into force, for the caches in use and those to come.
+    /// What an operator switched ([`Pond::switch`]) stays switched.
+    ///
+    /// What a changed policy does:
+    /// - Deadlines were written when an entry was stored. Shorter or longer `fresh`,
+    ///   `stale`, `stale_if_error` and `negative` hold for what is stored from now on;
+    ///   invalidate the cache to be rid of what is held under the old ones.
+    /// - `max_value` is asked when a value is stored. What is held stays.
+    /// - A lease ends when it was granted to end, and a load may be stored as long as
+    ///   the `max_load` says under which it began. Its value gets the deadlines of the
+    ///   policy in force when it is stored.
+    /// - `mode` and `early_refresh` hold for the next read of whatever is held.
+    /// - Settle times are remembered for the longest load under way, whichever policy
+    ///   it began under.
+    ///
+    /// # Panics
+    /// When a policy does not pass [`Policy::check`]; then nothing has changed.
+    pub fn reconfigure(&self, declared: HashMap<CacheName, Policy>, undeclared: Policy) {
+        require(&declared, &undeclared);
+        self.scopes.rule(|growing| {
+            for (cache, ruling) in &mut growing.rulings {
+                ruling.declared = declared.contains_key(cache);
+                let policy = declared.get(cache).unwrap_or(&undeclared);
+                ruling.rules.put(policy, &self.clock);
+            }
+            for (cache, policy) in declared {
+                let ruling = growing.rulings.entry(cache.clone());
+                ruling.or_insert_with(|| Ruling::declared(cache, &policy));
+            }
+            growing.undeclared = undeclared;
+        });
+    }
+
+    /// Switches a cache for all tenants, present and future, whatever its policy
+    /// says, until it is switched again. `None` goes back to the policy's mode.
+    ///
+    /// # Errors
+    /// When nobody declared or uses the cache, and as many are declared, switched
+    /// or in use as may be.
+    pub fn switch(&self, cache: &CacheName, mode: Option<Mode>) -> Result<Switched, TooManyCaches> {
+        let limit = self.scopes.limit();
+        self.scopes.rule(|growing| {
+            if growing.rulings.len() >= limit && !growing.rulings.contains_key(cache) {
+                return Err(TooManyCaches { limit });
+            }
+            let ruling = growing.ruling(cache);
+            let before = ruling.mode();
+            ruling.switched = mode;
+            let after = ruling.mode();
+            Ok(Switched { before, after })
+        })
+    }
+
+    /// What holds for the caches that are declared, switched or in use: at most
+    /// [`MAX_CACHES_LISTED`], the declared ones first, then those that most tenants
+    /// use; by name among equals.
+    #[must_use]
+    pub fn caches(&self) -> Vec<CacheInForce> {
+        self.scopes.rulings(|rulings| {
+            let mut listed: Vec<_> = rulings.values().collect();
+            let order = |one: &&Ruling, other: &&Ruling| {
+                (other.declared, other.tenants)
+                    .cmp(&(one.declared, one.tenants))
+                    .then_with(|| one.rules.cache.as_str().cmp(other.rules.cache.as_str()))
+            };
+            if listed.len() > MAX_CACHES_LISTED {
+                listed.select_nth_unstable_by(MAX_CACHES_LISTED, order);
+                listed.truncate(MAX_CACHES_LISTED);
+            }
+            listed.sort_unstable_by(order);
+            listed.into_iter().map(Ruling::in_force).collect()
+        })
+    }
+}
