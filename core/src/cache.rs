@@ -17,6 +17,7 @@
 //! | `scope`, `barrier`, `tags` | tenants and caches, and invalidating them whole |
 //! | `rules`, `reconfigure` | what holds for a cache over all tenants, and changing it |
 //! | `store`, `lookup` | the seam to L2, and the lookup over both levels |
+//! | `explain`, `recorder` | what is held of a key and why, and what happened to it |
 //! | `sweep` | what time leaves behind |
 
 mod answer;
@@ -24,6 +25,7 @@ mod barrier;
 mod begin;
 mod entry;
 pub mod expiry;
+mod explain;
 mod fill;
 mod front;
 mod index;
@@ -36,6 +38,7 @@ mod policy;
 mod pond;
 mod read;
 mod reconfigure;
+mod recorder;
 mod residency;
 mod rules;
 mod scope;
@@ -51,6 +54,7 @@ pub use answer::{
 };
 pub use barrier::Invalidation;
 pub use entry::{Body, Entry};
+pub use explain::{Covering, Explanation, Floor, Held, Loading};
 pub use fill::lease::{Fill, Filled, Grant, Lease, Settlement};
 pub use fill::waiter::Waiter;
 pub use index::ENTRY_OVERHEAD;
@@ -60,6 +64,7 @@ pub use name::{BadField, CacheName, TenantId};
 pub use policy::{Mode, Policy, PolicyError, Times};
 pub use pond::{Config, Gauges, Pond};
 pub use reconfigure::{CacheInForce, MAX_CACHES_LISTED, Switched};
+pub use recorder::{Event, What, Why};
 pub use scope::{Scope, ScopeError, TooManyCaches};
 pub use stats::Totals;
 pub use sweep::Sweeper;

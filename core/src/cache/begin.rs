@@ -13,6 +13,7 @@ use super::fill::stripe::State;
 use super::fill::waiter::{Cell, Outcome, TakeOver};
 use super::key::Key;
 use super::pond::Pond;
+use super::recorder::What;
 use super::scope::Scope;
 use super::stats::Count;
 use crate::clock::Time;
@@ -27,6 +28,8 @@ pub(super) struct Plan<'a> {
     pub(super) base: Option<&'a Node>,
     pub(super) observed: Option<Arc<Node>>,
     pub(super) exclusive: bool,
+    /// As the recorder tells it.
+    pub(super) what: What,
 }
 
 impl Pond {
@@ -47,9 +50,10 @@ impl Pond {
         // Read after the time: see `Rules::put`.
         let policy = plan.scope.policy();
         let deadline = now.after(Self::lease_time(&policy, plan.want.lease));
+        let began = self.versions.next(&self.clock);
         let pushed_out = flight.begin(Load {
             token,
-            began: self.versions.next(&self.clock),
+            began,
             began_at: now,
             deadline,
             ends: now.after(policy.max_load),
@@ -59,6 +63,7 @@ impl Pond {
             exclusive: plan.exclusive,
         });
         self.loads_ended(pushed_out);
+        state.ring.record(plan.key, now, plan.what, began);
         if let Some(node) = plan.base {
             node.refreshing_until(deadline);
         }
@@ -151,6 +156,7 @@ impl Pond {
                 base,
                 observed: None,
                 exclusive: true,
+                what: What::Promoted,
             },
         )
     }

@@ -29,7 +29,9 @@ use super::entry::{Entry, Node};
 use super::front::{Front, Stamps};
 use super::key::{Hashed, Key, KeyRef};
 use super::local::Local;
+use super::recorder::Evictions;
 use super::residency::{Policy, Ticket, TicketOffice};
+use crate::clock::{Clock, Time};
 use crate::planted::{Bug, planted};
 use crate::sync::{AtomicU64, Map, Ordering, fence};
 
@@ -55,6 +57,8 @@ pub(crate) struct Index {
     nodes: Map<Key, Arc<Node>, Hashed>,
     bytes: AtomicU64,
     evictions: AtomicU64,
+    evicted: Evictions,
+    clock: Clock,
 }
 
 /// What the policy must still be told, once no stripe is locked.
@@ -69,11 +73,13 @@ pub(crate) enum Residue {
 }
 
 impl L1 {
-    pub(crate) fn new(budget: u64, stripes: usize) -> Self {
+    pub(crate) fn new(budget: u64, stripes: usize, clock: Clock) -> Self {
         let index = Arc::new(Index {
             nodes: Map::with_hasher(Hashed::default()),
             bytes: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
+            evicted: Evictions::new(),
+            clock,
         });
         let listening = Arc::clone(&index);
         let policy = Policy::new(budget, move |ticket| listening.evicted(ticket));
@@ -261,6 +267,11 @@ impl L1 {
         self.index.evictions.load(Ordering::Relaxed)
     }
 
+    /// When a key was evicted, if that is still known.
+    pub(crate) fn evicted_at(&self, key: &Key) -> Option<Time> {
+        self.index.evicted.of(key)
+    }
+
     #[cfg(millpond_loom)]
     pub(crate) fn evict_one(&self) {
         self.policy.evict_one();
@@ -325,6 +336,7 @@ impl Index {
             self.bytes
                 .fetch_sub(u64::from(node.weight), Ordering::Relaxed);
             self.evictions.fetch_add(1, Ordering::Relaxed);
+            self.evicted.record(&ticket.key, self.clock.now());
         }
     }
 }

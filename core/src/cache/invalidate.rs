@@ -14,6 +14,7 @@ use super::fill::stripe::{MAX_SETTLING, Settling, State};
 use super::key::Key;
 use super::name::TenantId;
 use super::pond::Pond;
+use super::recorder::What;
 use super::scope::Scope;
 use super::stats::Count;
 use super::write::Aftermath;
@@ -96,6 +97,12 @@ impl Pond {
             // Under the lock: a fill that came before has the smaller version, and
             // a waiter that was handed its value sees that the key moved since.
             let version = early.unwrap_or_else(|| self.next_version());
+            let what = if how.soft {
+                What::Softened
+            } else {
+                What::Invalidated
+            };
+            state.ring.record(&key, self.clock.precise(), what, version);
             if how.soft {
                 self.soften(&mut state, &key, version, &mut after);
             } else {

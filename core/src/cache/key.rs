@@ -41,6 +41,10 @@ impl Key {
         self.hash
     }
 
+    pub(crate) fn scope(&self) -> ScopeId {
+        self.borrow().scope
+    }
+
     pub(crate) fn user_bytes(&self) -> &[u8] {
         &self.bytes[SCOPE_LEN..]
     }
@@ -127,16 +131,28 @@ impl Equivalent<Key> for KeyRef<'_> {
 
 /// Hashes keys with seeds of this process.
 #[derive(Clone, Debug)]
-pub(crate) struct KeyHasher(ahash::RandomState);
+pub(crate) struct KeyHasher {
+    places: ahash::RandomState,
+    /// For hashes that leave the process: another function with other seeds, so
+    /// that they give nothing away about where keys are placed.
+    names: std::hash::RandomState,
+}
 
 impl KeyHasher {
     pub(crate) fn random() -> Self {
-        Self(ahash::RandomState::new())
+        Self {
+            places: ahash::RandomState::new(),
+            names: std::hash::RandomState::new(),
+        }
+    }
+
+    pub(crate) fn pseudonym(&self, scope: ScopeId, key: &[u8]) -> u64 {
+        self.names.hash_one((scope, key))
     }
 
     #[inline]
     pub(crate) fn key<'a>(&self, scope: ScopeId, key: &'a [u8]) -> KeyRef<'a> {
-        let mut hasher = self.0.build_hasher();
+        let mut hasher = self.places.build_hasher();
         hasher.write(key);
         // The scope need not pass through the keyed hash: callers do not choose
         // its number, and a multiplication spreads it over all the bits.

@@ -142,7 +142,7 @@ impl Pond {
                 config.undeclared,
             ),
             stripes: Stripes::new(STRIPES),
-            l1: L1::new(config.budget, STRIPES),
+            l1: L1::new(config.budget, STRIPES, config.clock.clone()),
             counters: Counters::new(),
             unsettled: AtomicUsize::new(0),
             max_loads: config.max_loads,

@@ -12,6 +12,7 @@ use super::key::{Key, KeyRef};
 use super::local::Local;
 use super::policy::Mode;
 use super::pond::Pond;
+use super::recorder::What;
 use super::scope::Scope;
 use super::stats::Count;
 use crate::clock::Time;
@@ -101,6 +102,7 @@ impl Pond {
         };
         let retry_after = node.backing_off(now);
         let reason = if node.failures() > 0 {
+            self.counters.one(Count::StaleFailed);
             Reason::LoadFailed
         } else {
             Reason::Revalidating
@@ -114,6 +116,7 @@ impl Pond {
 
     fn stale_on_error(&self, node: Arc<Node>, now: Time) -> Lookup {
         self.counters.one(Count::Stale);
+        self.counters.one(Count::StaleFailed);
         let retry_after = node.backing_off(now);
         Lookup::Answer(Answer {
             retry_after,
@@ -152,6 +155,7 @@ impl Pond {
             base: Some(node),
             observed: None,
             exclusive: true,
+            what: What::Refreshing,
         };
         let lease = self.begin(&mut state, plan)?;
         self.counters.one(Count::Refresh);
@@ -209,6 +213,7 @@ impl Pond {
             base,
             observed: None,
             exclusive: true,
+            what: What::Leased,
         };
         let lease = self.begin(&mut state, plan);
         if lease.is_none() {
@@ -227,7 +232,8 @@ impl Pond {
     /// Refused: what is stale answers, if anything does.
     fn shed(&self, key: &Key, want: &Want) -> Lookup {
         self.counters.one(Count::Shed);
-        let base = self.last_resort(key, want).unwrap_or_default();
+        let because = Count::StaleShed;
+        let base = self.last_resort(key, want, because).unwrap_or_default();
         let retry_after = Some(SHED_RETRY);
         Lookup::Answer(Answer {
             reason: Some(Reason::Shed),
@@ -264,6 +270,7 @@ impl Pond {
             base: None,
             observed,
             exclusive: false,
+            what: What::Observing,
         };
         let lease = self.begin(&mut state, plan);
         if lease.is_none() {
@@ -286,7 +293,7 @@ impl Pond {
     }
 
     /// What is held, when loading did not help.
-    fn last_resort(&self, key: &Key, want: &Want) -> Option<Answer> {
+    fn last_resort(&self, key: &Key, want: &Want, because: Count) -> Option<Answer> {
         let now = self.clock.now();
         let node = self.l1.get(&key.borrow())?;
         let answer = match node.entry.phase(now) {
@@ -298,6 +305,7 @@ impl Pond {
             _ if want.fresh_only => return None,
             _ => {
                 self.counters.one(Count::Stale);
+                self.counters.one(because);
                 Answer::stale(node, Reason::LoadFailed)
             }
         };
@@ -307,7 +315,7 @@ impl Pond {
     /// What a waiter is told when the load it waited for failed.
     pub(super) fn answer_failure(&self, key: &Key, want: &Want, error: LoadError) -> Answer {
         let base = self
-            .last_resort(key, want)
+            .last_resort(key, want, Count::StaleFailed)
             .unwrap_or_else(|| Answer::refused(Reason::LoadFailed));
         Answer {
             retry_after: error.retry_after,
@@ -318,7 +326,7 @@ impl Pond {
 
     /// What a waiter is told when its patience is at an end.
     pub(super) fn answer_expired(&self, key: &Key, want: &Want) -> Answer {
-        self.last_resort(key, want)
+        self.last_resort(key, want, Count::StaleFailed)
             .unwrap_or_else(|| Answer::refused(Reason::WaitExpired))
     }
 }

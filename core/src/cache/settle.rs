@@ -17,6 +17,7 @@ use super::fill::stripe::State;
 use super::key::Key;
 use super::policy::Times;
 use super::pond::Pond;
+use super::recorder::{Ring, What, Why};
 use super::scope::Scope;
 use super::stats::Count;
 use super::tags::Tag;
@@ -25,6 +26,7 @@ use crate::clock::Time;
 use crate::fence::Token;
 use crate::planted::{Bug, planted};
 use crate::sync::Ordering;
+use crate::version::Version;
 
 impl Pond {
     /// Settles a lease by its identity, as it comes back over a unary call.
@@ -37,6 +39,11 @@ impl Pond {
     ) -> Filled {
         if grant.boot != self.boot {
             self.counters.one(Count::Superseded);
+            let key = self.key(scope, key).to_key();
+            let mut state = self.stripes.of(&key.borrow()).state.lock();
+            let what = What::Superseded(Why::OtherBoot);
+            let now = self.clock.precise();
+            state.ring.record(&key, now, what, Version::NONE);
             return Filled::Superseded;
         }
         self.fill_key(&self.key(scope, key).to_key(), grant.token, fill)
@@ -52,10 +59,7 @@ impl Pond {
         let filled = {
             let stripe = self.stripes.of(&key.borrow());
             let mut state = stripe.state.lock();
-            let filled = match state.flights.get_mut(key) {
-                Some(_) => self.settle_locked(&mut state, key, token, fill, tags, &mut after),
-                None => Filled::Superseded,
-            };
+            let filled = self.settle_locked(&mut state, key, token, fill, tags, &mut after);
             Self::tidy(&mut state, key);
             filled
         };
@@ -101,19 +105,30 @@ impl Pond {
         after: &mut Aftermath,
     ) -> Filled {
         let now = self.clock.precise();
+        let brings_value = matches!(fill, Fill::Found { .. } | Fill::NotModified { .. });
+        let stored = match fill {
+            Fill::NotModified { .. } => What::Confirmed,
+            _ => What::Stored,
+        };
+        let unrecorded = |ring: &mut Ring| {
+            if brings_value {
+                ring.record(key, now, What::Superseded(Why::Unrecorded), Version::NONE);
+            }
+            Filled::Superseded
+        };
         let Some(flight) = state.flights.get_mut(key) else {
-            return Filled::Superseded;
+            return unrecorded(&mut state.ring);
         };
         let fill = match fill {
             Fill::NotModified { times } => match self.confirm(flight, key, token, times) {
                 Some(fill) => fill,
                 None if flight.load(token).is_some() => return Filled::NeedValue,
-                None => return Filled::Superseded,
+                None => return unrecorded(&mut state.ring),
             },
             fill => (fill, tags),
         };
         let Some(settled) = flight.settle(token) else {
-            return Filled::Superseded;
+            return unrecorded(&mut state.ring);
         };
         self.loads_ended(1);
         let (load, was_leader) = (settled.load, settled.was_leader);
@@ -126,16 +141,22 @@ impl Pond {
             ) => {
                 let scope = Arc::clone(&flight.scope);
                 let entry = self.entry(&scope, &load, now, body, times, tags, etag);
-                let Some(entry) = self.admissible(state, key, &load, now, entry) else {
-                    after.promote = was_leader;
-                    return Filled::Superseded;
+                let entry = match self.admissible(state, key, &load, now, entry) {
+                    Ok(entry) => entry,
+                    Err(why) => {
+                        let what = What::Superseded(why);
+                        state.ring.record(key, now, what, load.began);
+                        after.promote = was_leader;
+                        return Filled::Superseded;
+                    }
                 };
-                self.store(state, key, entry, load.softened, now, after)
+                self.store(state, key, entry, load.softened, now, stored, after)
             }
             (Fill::Failed(error), _) => {
                 if was_leader {
                     self.failed(flight, key, error, now, after);
                 }
+                state.ring.record(key, now, What::Failed, load.began);
                 if planted(Bug::ErrorRemembered) {
                     flight.begin(load);
                 }
@@ -150,6 +171,7 @@ impl Pond {
                     self.l1.with(&key.borrow(), |node| node.refresh_given_up());
                     after.promote = !planted(Bug::HandoverForgotten);
                 }
+                state.ring.record(key, now, What::GivenUp, load.began);
                 Filled::Noted
             }
         }
@@ -236,15 +258,15 @@ impl Pond {
         load: &Load,
         now: Time,
         entry: Entry,
-    ) -> Option<Entry> {
+    ) -> Result<Entry, Why> {
         if now >= load.ends {
-            return None;
+            return Err(Why::TooSlow);
         }
         if planted(Bug::DeadlineDiscards) && now >= load.deadline {
-            return None;
+            return Err(Why::TooSlow);
         }
         if Self::covered(&entry) {
-            return None;
+            return Err(Why::Covered);
         }
         // A later load's value, or a `Set`. Their records void this load's; this
         // is the same rule asked of the entry itself.
@@ -252,15 +274,15 @@ impl Pond {
             held.entry.began > load.began && held.entry.phase(now) != Phase::Gone
         });
         if later == Some(true) && !planted(Bug::LateLoadWins) {
-            return None;
+            return Err(Why::Later);
         }
         self.observe(load, &entry);
         let end = self.settle_end(state, key, &entry, load.began_at);
         if end <= now {
-            return None; // began while replicas lagged, ended after: worth nothing
+            return Err(Why::Settling); // began while replicas lagged: worth nothing
         }
         let deadlines = entry.deadlines.capped(end);
-        Some(Entry { deadlines, ..entry })
+        Ok(Entry { deadlines, ..entry })
     }
 
     /// Whether a barrier covers the entry.
@@ -307,11 +329,12 @@ impl Pond {
             && observed.entry.phase(self.clock.now()) <= Phase::Stale
         {
             let same = observed.entry.body == entry.body;
-            let count = if same {
-                &entry.scope.rules.matches
+            let (total, count) = if same {
+                (Count::Match, &entry.scope.rules.matches)
             } else {
-                &entry.scope.rules.mismatches
+                (Count::Mismatch, &entry.scope.rules.mismatches)
             };
+            self.counters.one(total);
             count.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -64,6 +64,24 @@ counters! {
     Expired expired,
     /// Entries taken over from L2.
     Adopted adopted,
+    /// Of the stale answers: because the load failed, or did not end in time.
+    StaleFailed stale_load_failed,
+    /// Of the stale answers: because too many loads were under way.
+    StaleShed stale_shed,
+    /// In observing caches: loads that brought what would have been served.
+    Match matches,
+    /// In observing caches: loads that brought something else.
+    Mismatch mismatches,
+}
+
+impl Totals {
+    /// Of the stale answers: while one caller refreshes. Not counted by itself, so
+    /// that the most frequent stale answer costs one count.
+    #[must_use]
+    pub fn stale_revalidating(&self) -> u64 {
+        let others = self.stale_load_failed.saturating_add(self.stale_shed);
+        self.stale.saturating_sub(others)
+    }
 }
 
 /// Threads that count on a line of their own; the others share the last one.

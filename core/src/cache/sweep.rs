@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use super::entry::Node;
 use super::expiry::Phase;
+use super::index::Residue;
 use super::pond::Pond;
+use super::recorder::What;
 use super::stats::Count;
 use crate::planted::{Bug, planted};
 
@@ -57,8 +59,20 @@ impl Pond {
     fn sweep_node(&self, node: &Arc<Node>) {
         let _late = self.l1.defer_drops();
         let residue = {
-            let _writer = self.stripes.of(&node.ticket.key.borrow()).state.lock();
-            self.l1.remove_node(node)
+            let key = &node.ticket.key;
+            let mut state = self.stripes.of(&key.borrow()).state.lock();
+            let residue = self.l1.remove_node(node);
+            // Nothing: it was replaced or evicted meanwhile.
+            if !matches!(residue, Residue::Nothing) {
+                let what = if Self::covered(&node.entry) {
+                    What::Buried
+                } else {
+                    What::Expired
+                };
+                let now = self.clock.precise();
+                state.ring.record(key, now, what, node.entry.version);
+            }
+            residue
         };
         self.l1.settle(residue);
     }

@@ -19,6 +19,7 @@ use super::key::Key;
 use super::name::{BadField, at_most};
 use super::policy::Times;
 use super::pond::Pond;
+use super::recorder::What;
 use super::scope::Scope;
 use super::stats::Count;
 use crate::clock::Time;
@@ -112,6 +113,10 @@ pub(super) enum ToTell {
 
 impl Pond {
     /// Puts an admitted entry in its place and takes the waiters along.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what is stored, where, and what is to be told of it"
+    )]
     pub(super) fn store(
         &self,
         state: &mut State,
@@ -119,6 +124,7 @@ impl Pond {
         entry: Entry,
         softened: bool,
         now: Time,
+        what: What,
         after: &mut Aftermath,
     ) -> Filled {
         let (began, version) = (entry.began, entry.version);
@@ -148,6 +154,8 @@ impl Pond {
             stale: softened,
             source: Source::Loaded,
         }));
+        let what = if size > limit { What::TooLarge } else { what };
+        state.ring.record(key, now, what, version);
         if size > limit {
             Filled::TooLarge { limit, size }
         } else {
@@ -230,7 +238,7 @@ impl Pond {
                 etag: write.etag.into(),
             };
             stripe.moved(version);
-            self.store(&mut state, &key, entry, false, now, &mut after);
+            self.store(&mut state, &key, entry, false, now, What::Set, &mut after);
             Self::tidy(&mut state, &key);
             version
         };

@@ -1,9 +1,11 @@
 //! One key's loads and waiters: the table's logic without its lock.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::waiter::Cell;
 use crate::cache::entry::Node;
+use crate::cache::explain::Loading;
 use crate::cache::scope::Scope;
 use crate::clock::Time;
 use crate::fence::Token;
@@ -160,6 +162,21 @@ impl Flight {
         Some(Settled {
             load: self.loads.remove(at),
             was_leader,
+        })
+    }
+
+    /// The latest load, for people.
+    pub(crate) fn explain(&self, now: Time) -> Option<Loading> {
+        let latest = self.loads.last()?;
+        Some(Loading {
+            began: now.since(latest.began_at),
+            exclusive: self
+                .led_until(now)
+                .map_or(Duration::ZERO, |until| until.since(now)),
+            waiters: self.waiters(),
+            loads: self.loads.len(),
+            refresh: latest.base.is_some(),
+            counts: self.counts(latest, now),
         })
     }
 

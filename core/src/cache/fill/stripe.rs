@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::flight::Flight;
 use crate::cache::key::{Hashed, Key, KeyRef};
+use crate::cache::recorder::Ring;
 use crate::cache::scope::Scope;
 use crate::clock::Time;
 use crate::sync::{AtomicU64, CachePadded, Mutex, Ordering};
@@ -30,6 +31,8 @@ pub(crate) struct State {
     pub(crate) flights: HashMap<Key, Flight, Hashed>,
     /// Keys whose replicas may lag.
     pub(crate) settling: HashMap<Key, Settling, Hashed>,
+    /// What last happened to this stripe's keys.
+    pub(crate) ring: Ring,
 }
 
 /// The settle time of one key.

@@ -13,6 +13,7 @@ use crate::cache::expiry::{Deadlines, Phase};
 use crate::cache::fill::lease::Lease;
 use crate::cache::fill::waiter::Handed;
 use crate::cache::pond::Pond;
+use crate::cache::recorder::What;
 use crate::cache::stats::Count;
 use crate::cache::store::Stored;
 use crate::cache::write::{Aftermath, ToTell};
@@ -85,8 +86,10 @@ impl Pond {
             if covered || later || !leased || phase == Phase::Gone {
                 Adopted::No
             } else {
+                let version = entry.version;
                 let (node, residue) = self.l1.insert(&key, entry);
                 after.residue = residue;
+                state.ring.record(&key, now, What::Adopted, version);
                 match state.flights.get_mut(&key) {
                     Some(flight) if phase <= Phase::Stale => {
                         after.waiters = flight.take_waiters();

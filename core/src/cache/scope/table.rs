@@ -105,7 +105,7 @@ impl Scopes {
             .map_err(ScopeError::TooManyCaches)
     }
 
-    fn in_use(&self, tenant: &str, cache: &str) -> Option<Arc<Scope>> {
+    pub(crate) fn in_use(&self, tenant: &str, cache: &str) -> Option<Arc<Scope>> {
         let scope = self.by_name.get(&ScopeNameRef { tenant, cache })?;
         fence(Ordering::SeqCst); // counted in, then looked: see the header
         (!scope.retired.load(Ordering::Relaxed)).then_some(scope)
