@@ -40,10 +40,22 @@ pub struct Config {
     /// Connections open at once; more are closed as they arrive. Default 4 096,
     /// about 33 KiB each when idle.
     pub max_connections: usize,
-    /// Calls open at once on one connection. Default 16 384, about 2 KiB each
-    /// while they wait, and up to 4 MiB of message each while they are received:
-    /// there is no budget over all of them yet.
+    /// Calls open at once on one connection. Default 16 384; `in_flight` bounds what
+    /// all of them hold together.
     pub max_calls: u32,
+    /// Bytes that calls may hold at once, over all connections: messages being
+    /// received or handled, replies not yet written, and 2 KiB a call for itself.
+    /// What is beyond is refused with `RESOURCE_EXHAUSTED` and when to try again.
+    /// Default 64 MiB: about 30 000 calls that wait, or 16 of the largest messages.
+    /// Less than a few MiB refuses large values even when nothing else goes on.
+    pub in_flight: u64,
+    /// How long a peer may take to begin to speak, to send a message whole, to take
+    /// a reply, and to answer a ping. A message that is late is refused; otherwise
+    /// the connection is closed. Default 20 s.
+    pub patience: Duration,
+    /// A peer is asked whether it still lives when it was silent for so long.
+    /// Default 30 s.
+    pub ping_every: Duration,
     /// How long calls in flight get once the sidecar was told to end. Default
     /// 25 s, inside the 30 s a pod is given.
     pub drain: Duration,
@@ -62,6 +74,9 @@ impl Default for Config {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             max_connections: 4_096,
             max_calls: 16_384,
+            in_flight: 64 << 20,
+            patience: Duration::from_secs(20),
+            ping_every: Duration::from_secs(30),
             drain: Duration::from_secs(25),
         }
     }

@@ -13,6 +13,7 @@
 //!
 //! | module | what it owns |
 //! |---|---|
+//! | `budget` | bytes in flight over all connections |
 //! | `config` | what a sidecar is started with |
 //! | `sidecar` | the composition: threads, listeners, and their end |
 //! | `drain` | the stages from serving to stopped |
@@ -21,10 +22,13 @@
 //! | `rpc` | the services: wire to core and back |
 //! | `probe` | the HTTP port of kubelet and Prometheus |
 //! | `telemetry` | counters, metrics, logs |
+//! | `descriptors` | how many connections the system lets us have |
 //! | `memory` | sizes, and how much the machine gives us |
 //! | `timer` | waiting for a point of core's time |
 
+mod budget;
 mod config;
+pub mod descriptors;
 mod drain;
 mod listen;
 pub mod memory;

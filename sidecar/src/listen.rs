@@ -3,4 +3,5 @@
 pub(crate) mod accept;
 pub(crate) mod connection;
 pub(crate) mod greeting;
+pub(crate) mod pace;
 pub(crate) mod unix;

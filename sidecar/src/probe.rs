@@ -5,10 +5,14 @@
 //! sidecar ends, never because it sheds load or lost its second level.
 //!
 //! It is open to the pod's network, so everything a peer can hold is bounded: how
-//! many are connected, for how long, and the bytes and the time of a head.
+//! many are connected, for how long, and the bytes and the time of a head. When all
+//! places are taken, whoever comes gets the place of the one that has been silent
+//! longest: those that connect and say nothing cannot shut the kubelet out, which
+//! asks as it connects.
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +24,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
 use crate::drain::Stage;
 use crate::telemetry::metrics::{self, Observed};
@@ -37,26 +42,63 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers until it is dropped.
 pub(crate) async fn answer(listener: TcpListener, observed: Arc<Observed>) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut guests = Guests::default();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(PAUSE).await;
+            sleep(PAUSE).await;
             continue;
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            continue;
-        };
+        guests.make_room();
         let observed = Arc::clone(&observed);
-        tokio::spawn(async move {
+        let asked = Arc::new(AtomicBool::new(false));
+        let serving = serve(stream, observed, Arc::clone(&asked));
+        let task = tokio::spawn(async move {
             // However it ends, there is nobody to tell.
-            drop(tokio::time::timeout(CONNECTION_PATIENCE, serve(stream, observed)).await);
-            drop(place);
+            drop(timeout(CONNECTION_PATIENCE, serving).await);
         });
+        guests.0.push(Guest { asked, task });
     }
 }
 
-async fn serve(stream: TcpStream, observed: Arc<Observed>) -> hyper::Result<()> {
+/// Who is connected, in the order they came.
+#[derive(Debug, Default)]
+struct Guests(Vec<Guest>);
+
+#[derive(Debug)]
+struct Guest {
+    /// Whether it has asked for anything.
+    asked: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+}
+
+impl Guests {
+    /// Sees to it that one more may come: the longest silent goes, or the longest
+    /// here if all have been answered.
+    fn make_room(&mut self) {
+        self.0.retain(|guest| !guest.task.is_finished());
+        if self.0.len() < MAX_CONNECTIONS {
+            return;
+        }
+        // Relaxed: all of it is on one thread.
+        let silent = |guest: &Guest| !guest.asked.load(Ordering::Relaxed);
+        let goes = self.0.iter().position(silent).unwrap_or(0);
+        self.0.remove(goes);
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    observed: Arc<Observed>,
+    asked: Arc<AtomicBool>,
+) -> hyper::Result<()> {
     let service = service_fn(move |request| {
+        asked.store(true, Ordering::Relaxed);
         let response = respond(&request, &observed);
         async { Ok::<_, Infallible>(response) }
     });

@@ -3,20 +3,26 @@
 //! A call is checked in full before anything is done: what is refused with
 //! `INVALID_ARGUMENT` stored nothing of itself. (A value too large is known to be so
 //! only by its cache: its `Fill` is refused after the others were settled, and its
-//! `Set` removes what it contradicts.) Messages name the field, the limit and what
+//! `Set` removes what it contradicts, as does one too large to be received.) Messages name the field, the limit and what
 //! was found, and never bytes of a key, a value or a tag.
 
+mod body;
 mod cache;
+mod call;
 mod deadline;
 mod fields;
 mod fill;
 mod get;
 mod get_many;
 pub(crate) mod limits;
+mod message;
+mod outline;
+mod oversized;
 mod reply;
 mod services;
 mod status;
 mod write;
 
 pub(crate) use cache::Cache;
+pub(crate) use call::Desk;
 pub(crate) use services::{Common, Services};

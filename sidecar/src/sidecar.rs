@@ -20,15 +20,16 @@ use millpond_core::cache::{Pond, Sweeper};
 use tokio::sync::Semaphore;
 use tokio::task::unconstrained;
 
+use crate::budget::{Budget, Share};
 use crate::config::{Config, Socket};
 use crate::drain::{Drained, Shutdown, Stages};
 use crate::listen::accept::Dispatch;
 use crate::listen::connection::Serving;
 use crate::listen::unix::{self, Refused, SocketFile};
-use crate::rpc::{Cache, Common, Services};
+use crate::rpc::{Cache, Common, Desk, Services};
 use crate::telemetry::calls::Calls;
 use crate::telemetry::metrics::Observed;
-use crate::worker::Worker;
+use crate::worker::{Followed, Worker};
 
 mod control;
 
@@ -141,7 +142,7 @@ impl Sidecar {
         let bound = Bound::new(&config)?;
         let addresses = bound.addresses.clone();
 
-        let pond = Pond::new(config.cache);
+        let pond = Pond::new(config.cache.clone());
         let stages = Stages::serving();
         let places = Arc::new(Semaphore::new(config.max_connections));
         let levels = Levels::new(Arc::clone(&pond), None);
@@ -156,16 +157,25 @@ impl Sidecar {
             .expect("a lock that nobody else knows is free");
 
         let (ready, readied) = sync_channel(config.workers.max(1));
-        let mut calls = Vec::new();
+        let budget = Budget::new(config.in_flight, config.workers);
+        let (mut calls, mut shares) = (Vec::new(), Vec::new());
         let mut workers = Vec::new();
         for number in 0..config.workers.max(1) {
-            let counted = Arc::new(Calls::default());
-            let cache = Cache::new(levels.clone(), Arc::clone(&counted));
-            let services = Services::new(cache, &common);
-            let serving = Serving::new(services, config.max_calls);
-            let worker = Worker::start(number, serving, stages.clone(), ready.clone())
+            let (counted, share) = (Arc::new(Calls::default()), Share::of(&budget));
+            let own = Stages::serving();
+            let desk = Desk {
+                calls: Arc::clone(&counted),
+                share: Arc::clone(&share),
+                stages: own.clone(),
+                patience: config.patience,
+            };
+            let cache = Cache::new(levels.clone(), Arc::new(desk));
+            let serving = Serving::new(Services::new(cache, &common), &config);
+            let all = stages.clone();
+            let worker = Worker::start(number, serving, Followed { all, own }, ready.clone())
                 .map_err(StartError::Threads)?;
             calls.push(counted);
+            shares.push(share);
             workers.push(worker);
         }
         let sweeper = Sweeper::start(&pond).map_err(StartError::Threads)?;
@@ -174,6 +184,8 @@ impl Sidecar {
             pond: Arc::clone(&pond),
             stages: stages.clone(),
             calls,
+            budget,
+            shares,
             places: Arc::clone(&places),
             max_connections: config.max_connections,
         });
@@ -184,7 +196,7 @@ impl Sidecar {
         let control = Control {
             bound,
             dispatch: Dispatch::new(hand_to, places),
-            observed,
+            observed: Arc::clone(&observed),
             common,
             drain: config.drain,
         };
@@ -207,7 +219,7 @@ impl Sidecar {
         }
         Ok(Running {
             addresses,
-            pond,
+            observed,
             shutdown: Shutdown(stages),
             control: Some(control),
         })
@@ -292,7 +304,7 @@ fn bind_socket(socket: Option<&Socket>) -> Result<BoundSocket, StartError> {
 #[derive(Debug)]
 pub struct Running {
     addresses: Addresses,
-    pond: Arc<Pond>,
+    observed: Arc<Observed>,
     shutdown: Shutdown,
     control: Option<JoinHandle<Drained>>,
 }
@@ -325,7 +337,27 @@ impl Running {
     /// The cache behind the wire.
     #[must_use]
     pub fn pond(&self) -> &Arc<Pond> {
-        &self.pond
+        &self.observed.pond
+    }
+
+    /// Bytes of messages that are being received or handled, and of replies that are
+    /// not written yet; at most [`Config::in_flight`], but for replies to calls that
+    /// had already taken effect.
+    #[must_use]
+    pub fn in_flight_bytes(&self) -> u64 {
+        self.observed.in_flight_bytes()
+    }
+
+    /// Calls that are not answered, or whose reply is not written yet.
+    #[must_use]
+    pub fn in_flight_calls(&self) -> usize {
+        self.observed.in_flight()
+    }
+
+    /// Connections to the cache that are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.observed.connections()
     }
 
     /// A handle that ends it from elsewhere.

@@ -23,13 +23,22 @@ pub(crate) struct Worker {
     pub(crate) thread: JoinHandle<()>,
 }
 
+/// The stage of the sidecar, and as one worker's connections and calls see it: all
+/// of them wait on it, and waiting on one place from every core would make the cores
+/// wait for each other.
+#[derive(Clone, Debug)]
+pub(crate) struct Followed {
+    pub(crate) all: Stages,
+    pub(crate) own: Stages,
+}
+
 impl Worker {
     /// Starts the `number`th worker; it says on `ready` when it takes
     /// connections.
     pub(crate) fn start(
         number: usize,
         serving: Serving,
-        stages: Stages,
+        stages: Followed,
         ready: SyncSender<()>,
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -47,13 +56,11 @@ impl Worker {
 async fn work(
     mut taken: mpsc::Receiver<Accepted>,
     serving: Serving,
-    stages: Stages,
+    stages: Followed,
     ready: SyncSender<()>,
 ) {
     let _ = ready.send(());
-    // The stage as this worker's connections see it: all of them wait on it, and
-    // waiting on one place from every core would make the cores wait for each other.
-    let own = Stages::serving();
+    let Followed { all: stages, own } = stages;
     let take = async {
         while let Some(accepted) = taken.recv().await {
             tokio::spawn(serve(accepted, serving.clone(), own.clone()));
@@ -78,12 +85,12 @@ async fn serve(accepted: Accepted, serving: Serving, stages: Stages) {
     match stream {
         Stream::Tcp(stream) => {
             if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
-                serving.serve(stream, stages).await;
+                serving.serve(stream, &stages).await;
             }
         }
         Stream::Unix(stream) => {
             if let Ok(stream) = tokio::net::UnixStream::from_std(stream) {
-                serving.serve(stream, stages).await;
+                serving.serve(stream, &stages).await;
             }
         }
     }

@@ -10,6 +10,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use millpond_core::cache;
 use millpond_core::clock::Clock;
+use millpond_sidecar::descriptors;
 use millpond_sidecar::memory::{ByteSize, default_budget};
 use millpond_sidecar::telemetry::log;
 use millpond_sidecar::{
@@ -124,6 +125,7 @@ pub(crate) fn run(serve: Serve) -> Result<(), String> {
     };
 
     let config = config(serve);
+    descriptors::raise_for(config.max_connections);
     let (budget, workers, drain) = (config.cache.budget, config.workers, config.drain);
     let running = Sidecar::start(config).map_err(|error| error.to_string())?;
     let greeting = Greeting {

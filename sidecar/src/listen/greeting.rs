@@ -1,17 +1,21 @@
-//! A stream that notices when its peer has begun to speak HTTP/2.
+//! A stream that notices when its peer has begun to speak HTTP/2, and when it does
+//! not read.
 //!
 //! Keep-alive watches a connection only after the preface. Without this, a peer
-//! that connects and says nothing would hold its place for ever.
+//! that connects and says nothing would hold its place for ever, and one that sends
+//! and never reads would hold what we have to tell it.
 //!
-//! Cost: one addition a read.
+//! Cost: one addition a read; a timer only while the socket takes nothing.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 /// The client's preface (RFC 9113, section 3.4) and the header of the SETTINGS
 /// frame that must follow it.
@@ -32,13 +36,43 @@ impl Heard {
 pub(crate) struct Greeting<T> {
     stream: T,
     heard: Heard,
+    /// How long the socket may take nothing.
+    patience: Duration,
+    /// Runs while it takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> Greeting<T> {
-    pub(crate) fn new(stream: T) -> (Self, Heard) {
+    pub(crate) fn new(stream: T, patience: Duration) -> (Self, Heard) {
         let heard = Heard::default();
         let listening = heard.clone();
-        (Self { stream, heard }, listening)
+        let greeting = Self {
+            stream,
+            heard,
+            patience,
+            stalled: None,
+        };
+        (greeting, listening)
+    }
+
+    /// What became of writing; an error once the peer has read nothing for too long.
+    fn paced<R>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.patience;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        match stalled.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 
@@ -63,7 +97,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Greeting<T> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.paced(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -83,6 +118,33 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Greeting<T> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.paced(context, written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_reads_nothing_fails_the_write_and_a_slow_one_does_not() {
+        let (ours, mut theirs) = tokio::io::duplex(8);
+        let (mut ours, _heard) = Greeting::new(ours, PATIENCE);
+        let slow = tokio::spawn(async move {
+            for _ in 0..4 {
+                sleep(PATIENCE * 9 / 10).await;
+                theirs.read_exact(&mut [0; 8]).await.unwrap();
+            }
+            theirs
+        });
+        ours.write_all(&[0; 8 * 5]).await.unwrap();
+        let _reads_no_more = slow.await.unwrap();
+        let stalled = ours.write_all(&[0; 8]).await.unwrap_err();
+        assert_eq!(stalled.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -5,16 +5,23 @@
 //! replaced in one step. One that a living process answers on is left alone. On
 //! the way out it is removed if it is still ours.
 //!
+//! A lock on a file beside it (`….lock`) is held from before the first look to after
+//! the removal, so of two that start at once one serves and the other is told that
+//! the socket is in use. The kernel lets the lock go with the process.
+//!
 //! Clients on gRPC's C core (Python, Ruby, PHP, C++) send the escaped path of the
 //! socket as `:authority`, which the HTTP/2 implementation here refuses with
 //! `RST_STREAM`. They need the channel option `grpc.default_authority=localhost`.
 
 use std::ffi::OsString;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 /// Owner and group: who may connect is who shares the group.
 const MODE: u32 = 0o660;
@@ -38,6 +45,8 @@ impl From<io::Error> for Refused {
 pub(crate) struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
+    /// Let go after the file is gone.
+    _lock: Lock,
 }
 
 impl SocketFile {
@@ -55,6 +64,48 @@ impl Drop for SocketFile {
     }
 }
 
+/// The right to make and to remove one socket.
+#[derive(Debug)]
+struct Lock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Lock {
+    /// Takes it, unless another process or sidecar has it.
+    fn take(path: PathBuf) -> Result<Self, Refused> {
+        /// More often than this nobody comes in between by chance.
+        const TRIES: usize = 16;
+        for _ in 0..TRIES {
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(MODE)
+                .open(&path)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(Refused::InUse),
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+            }
+            // Whoever had it before may have removed the file between our opening
+            // and locking it; then the lock is on nothing.
+            let ours = file.metadata().map(|file| (file.dev(), file.ino()))?;
+            if identity(&path).is_ok_and(|found| found == ours) {
+                return Ok(Self { path, _file: file });
+            }
+        }
+        Err(Refused::InUse)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // While it is still held, so that nobody else's is removed.
+        drop(fs::remove_file(&self.path));
+    }
+}
+
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
 }
@@ -66,6 +117,7 @@ pub(crate) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), Refused> {
     {
         fs::create_dir_all(folder)?;
     }
+    let lock = Lock::take(beside(path, ".lock"))?;
     match fs::symlink_metadata(path) {
         Err(_) => {}
         Ok(file) if !std::os::unix::fs::FileTypeExt::is_socket(&file.file_type()) => {
@@ -77,11 +129,9 @@ pub(crate) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), Refused> {
         Ok(_) if answers(path) => return Err(Refused::InUse),
         Ok(_) => {}
     }
-    let making = {
-        let mut name = OsString::from(path);
-        name.push(".new");
-        PathBuf::from(name)
-    };
+    // One name for all: under the lock nobody else makes one, and what is there was
+    // left by one that died.
+    let making = beside(path, ".new");
     drop(fs::remove_file(&making));
     let listener = UnixListener::bind(&making)?;
     let placed = fs::set_permissions(&making, Permissions::from_mode(MODE))
@@ -94,20 +144,29 @@ pub(crate) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), Refused> {
     let file = SocketFile {
         identity: identity(path)?,
         path: path.to_owned(),
+        _lock: lock,
     };
     Ok((listener, file))
 }
 
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
 /// Whether somebody listens. Refused is how the kernel says that nobody does; any
-/// other failure (no permission, a full backlog) is taken for life.
+/// other failure (no permission, a full backlog) is taken for life. It does not
+/// wait: on a full backlog a connection that blocks would do so until somebody
+/// accepts.
 fn answers(path: &Path) -> bool {
-    match UnixStream::connect(path) {
-        Ok(_) => true,
-        Err(error) => !matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
-        ),
-    }
+    let connected = SocketAddrUnix::new(path).and_then(|address| {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        rustix::net::connect(&socket, &address)
+    });
+    !matches!(connected, Err(Errno::CONNREFUSED | Errno::NOENT))
 }
 
 #[cfg(test)]
@@ -129,8 +188,11 @@ mod tests {
         assert_eq!(mode & 0o777, MODE);
         assert!(matches!(bind(&path), Err(Refused::InUse)));
 
-        std::mem::forget(file); // as a process that is killed
-        drop(listener);
+        drop((listener, file));
+        // As a process that is killed leaves them.
+        drop(UnixListener::bind(&path).unwrap());
+        drop(UnixListener::bind(beside(&path, ".new")).unwrap());
+        drop(File::create(beside(&path, ".lock")).unwrap());
         assert!(path.exists());
         let (_listener, file) = bind(&path).unwrap();
         drop(file);
@@ -153,11 +215,69 @@ mod tests {
     fn a_socket_that_another_process_replaced_is_left_to_it() {
         let folder = folder("replaced");
         let path = folder.join("pond.sock");
-        let (listener, file) = bind(&path).unwrap();
-        drop(listener);
-        let (_theirs, _file) = bind(&path).unwrap();
+        let (_listener, file) = bind(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let _theirs = UnixListener::bind(&path).unwrap();
         drop(file);
         assert!(path.exists());
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_process_too_busy_to_accept_is_alive_and_not_waited_for() {
+        let folder = folder("busy");
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("pond.sock");
+        // It listens as one of before the lock, and accepts nobody.
+        let _busy = UnixListener::bind(&path).unwrap();
+        let mut waiting = Vec::new();
+        loop {
+            let address = SocketAddrUnix::new(&path).unwrap();
+            let flags = SocketFlags::NONBLOCK;
+            let socket =
+                rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
+            let socket = socket.unwrap();
+            match rustix::net::connect(&socket, &address) {
+                Ok(()) => waiting.push(socket),
+                Err(error) => {
+                    assert_eq!(error, Errno::AGAIN);
+                    break;
+                }
+            }
+        }
+        assert!(matches!(bind(&path), Err(Refused::InUse)));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn of_many_that_start_at_once_one_serves() {
+        const AT_ONCE: usize = 8;
+        let folder = folder("race");
+        let path = folder.join("pond.sock");
+        for _ in 0..50 {
+            let start = std::sync::Barrier::new(AT_ONCE);
+            let bound: Vec<_> = std::thread::scope(|scope| {
+                let starting: Vec<_> = (0..AT_ONCE)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            start.wait();
+                            bind(&path)
+                        })
+                    })
+                    .collect();
+                starting
+                    .into_iter()
+                    .map(|bound| bound.join().unwrap())
+                    .collect()
+            });
+            assert_eq!(bound.iter().filter(|bound| bound.is_ok()).count(), 1);
+            let others = bound.iter().filter_map(|bound| bound.as_ref().err());
+            assert!(others.into_iter().all(|why| matches!(why, Refused::InUse)));
+            assert!(answers(&path));
+            drop(bound);
+            assert!(!path.exists());
+        }
+        // Neither the lock nor what was being made is left.
+        fs::remove_dir(folder).unwrap();
     }
 }

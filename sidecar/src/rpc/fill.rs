@@ -6,9 +6,10 @@ use millpond_core::fence::{Boot, Token};
 use millpond_proto::v1;
 use millpond_proto::v1::fill::Settlement;
 use millpond_proto::v1::fill_outcome::Outcome;
-use tonic::{Response, Status};
+use tonic::Status;
 
 use super::cache::Cache;
+use super::call::Reply;
 use super::limits::MAX_FILLS;
 use super::{fields, reply, status};
 
@@ -23,7 +24,7 @@ struct Settling {
 pub(super) async fn fill(
     cache: &Cache,
     request: v1::FillRequest,
-) -> Result<Response<v1::FillReply>, Status> {
+) -> Result<Reply<v1::FillReply>, Status> {
     fields::count("fills", request.fills.len(), MAX_FILLS)?;
     let fills = request
         .fills
@@ -55,7 +56,7 @@ pub(super) async fn fill(
     }
     match too_large {
         Some(status) => Err(status),
-        None => Ok(Response::new(v1::FillReply { outcomes })),
+        None => Ok(Reply::done(v1::FillReply { outcomes })),
     }
 }
 
@@ -110,7 +111,7 @@ fn grant(lease: Option<&v1::Lease>) -> Option<Grant> {
 pub(super) fn renew(
     cache: &Cache,
     request: &v1::RenewRequest,
-) -> Result<Response<v1::RenewReply>, Status> {
+) -> Result<Reply<v1::RenewReply>, Status> {
     fields::key(&request.key)?;
     let grant = grant(request.lease.as_ref()).ok_or_else(|| status::bad("lease", "is missing"))?;
     let scope = cache.scope(&request.tenant, &request.cache)?;
@@ -120,5 +121,5 @@ pub(super) fn renew(
     let lease = pond
         .renew(&scope, &request.key, grant, asked)
         .map(|until| reply::lease_left(pond, grant.token.to_bits(), until));
-    Ok(Response::new(v1::RenewReply { lease }))
+    Ok(Reply::done(v1::RenewReply { lease }))
 }

@@ -4,9 +4,10 @@ use millpond_core::cache::{LoadBy, Pond, Want};
 use millpond_core::clock::Time;
 use millpond_proto::v1;
 use std::time::Duration;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Status};
 
 use super::cache::Cache;
+use super::call::Reply;
 use super::deadline::Patience;
 use super::fields;
 use super::reply;
@@ -14,7 +15,7 @@ use super::reply;
 pub(super) async fn get(
     cache: &Cache,
     request: Request<v1::GetRequest>,
-) -> Result<Response<v1::GetReply>, Status> {
+) -> Result<Reply<v1::GetReply>, Status> {
     let pond = cache.pond();
     let patience = Patience::read(request.get_ref().wait_ms, request.metadata())?;
     let request = request.into_inner();
@@ -29,11 +30,11 @@ pub(super) async fn get(
         fresh_only: request.fresh_only,
         lease: request.lease_ms.map(fields::milliseconds),
     };
-    let answer = cache
-        .levels
-        .get(&cache.timer, &scope, &request.key, want)
-        .await;
-    Ok(Response::new(reply::reply(pond, answer)))
+    let answer = cache.levels.get(&cache.timer, &scope, &request.key, want);
+    let answer = cache.desk.while_serving(answer).await?;
+    let mut leases = Vec::new();
+    let message = reply::reply(pond, answer, &mut leases);
+    Ok(Reply::read(message, leases))
 }
 
 /// Whoever does not load does not wait either.

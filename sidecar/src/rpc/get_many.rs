@@ -14,11 +14,12 @@
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use millpond_core::cache::lookup::wait;
-use millpond_core::cache::{Answer, Lookup, Pond, Waiter, Want};
+use millpond_core::cache::{Answer, Lease, Lookup, Pond, Waiter, Want};
 use millpond_proto::v1;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Status};
 
 use super::cache::Cache;
+use super::call::Reply;
 use super::deadline::Patience;
 use super::get::deadline;
 use super::limits::{MAX_KEYS, MAX_MESSAGE_BYTES};
@@ -28,7 +29,7 @@ use crate::timer::Timer;
 pub(super) async fn get_many(
     cache: &Cache,
     request: Request<v1::GetManyRequest>,
-) -> Result<Response<v1::GetManyReply>, Status> {
+) -> Result<Reply<v1::GetManyReply>, Status> {
     let pond = cache.pond();
     let patience = Patience::read(request.get_ref().wait_ms, request.metadata())?;
     let request = request.into_inner();
@@ -53,10 +54,11 @@ pub(super) async fn get_many(
         .iter()
         .map(|wanted| pond.get(&scope, &wanted.key, want))
         .collect();
-    let answers = answers(&cache.timer, lookups).await;
-    Ok(Response::new(v1::GetManyReply {
-        entries: entries(pond, answers),
-    }))
+    let answers = answers(&cache.timer, lookups);
+    let answers = cache.desk.while_serving(answers).await?;
+    let mut leases = Vec::new();
+    let entries = entries(pond, answers, &mut leases);
+    Ok(Reply::read(v1::GetManyReply { entries }, leases))
 }
 
 /// One answer for each look-up; `None` for what is led elsewhere.
@@ -96,7 +98,11 @@ async fn answers(timer: &Timer, lookups: Vec<Lookup>) -> Vec<Option<Answer>> {
 
 /// As many answers as fit one message; the rest can be asked for again. One
 /// always fits, so whoever asks again gets on.
-fn entries(pond: &Pond, answers: Vec<Option<Answer>>) -> Vec<v1::GetReply> {
+fn entries(
+    pond: &Pond,
+    answers: Vec<Option<Answer>>,
+    leases: &mut Vec<Lease>,
+) -> Vec<v1::GetReply> {
     /// What an answer takes that says `LOADING` and nothing else.
     const LOADING_BYTES: usize = 32;
     let mut room = MAX_MESSAGE_BYTES - answers.len() * LOADING_BYTES;
@@ -114,7 +120,7 @@ fn entries(pond: &Pond, answers: Vec<Option<Answer>>) -> Vec<v1::GetReply> {
             }
             first = false;
             room = room.saturating_sub(size);
-            reply::reply(pond, answer)
+            reply::reply(pond, answer, leases)
         })
         .collect()
 }

@@ -8,6 +8,8 @@ use millpond_proto::v1::Limits;
 /// Bytes of one message, in or out. A value is at most 1 MiB by default, and a
 /// `Fill` may carry several.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 4 << 20;
+/// Bytes of one message to a service beside the cache: they ask for names.
+pub(super) const MAX_BESIDE_BYTES: usize = 16 << 10;
 /// Keys of a `GetMany` or an `Invalidate`: about a millisecond of one core.
 pub(super) const MAX_KEYS: usize = 512;
 /// Fills of a `Fill`: every key of a `GetMany` can be settled at once.

@@ -1,8 +1,7 @@
 //! Core's answers as the wire says them.
 //!
-//! A lease leaves core's hands here and nowhere else: [`reply`] detaches it as
-//! the last step of making the message. Up to then a caller that goes away drops
-//! the answer, and the lease goes to the next waiter.
+//! A lease stays in our hands until its reply is written ([`super::body`]). Up to
+//! then a caller that goes away drops it, and it goes to the next waiter.
 
 use std::time::Duration;
 
@@ -51,9 +50,8 @@ pub(super) fn size(answer: &Answer) -> usize {
     FIXED + found + lease + error
 }
 
-/// The message of an answer. What is left of it goes over the wire, or is lost
-/// with the connection; then the lease ends by its deadline.
-pub(super) fn reply(pond: &Pond, answer: Answer) -> v1::GetReply {
+/// The message of an answer, and with `leases` the lease that it grants.
+pub(super) fn reply(pond: &Pond, answer: Answer, leases: &mut Vec<Lease>) -> v1::GetReply {
     let now = pond.clock().now();
     let mut reply = v1::GetReply {
         stale: answer.stale,
@@ -77,7 +75,8 @@ pub(super) fn reply(pond: &Pond, answer: Answer) -> v1::GetReply {
         if reply.etag.is_empty() {
             reply.etag = lease.etag().clone();
         }
-        reply.lease = Some(detach(lease));
+        reply.lease = Some(granted(&lease));
+        leases.push(lease);
     }
     reply
 }
@@ -86,7 +85,7 @@ pub(super) fn reply(pond: &Pond, answer: Answer) -> v1::GetReply {
 pub(super) fn loading(pond: &Pond) -> v1::GetReply {
     v1::GetReply {
         reason: v1::Reason::Loading.into(),
-        ..reply(pond, Answer::default())
+        ..reply(pond, Answer::default(), &mut Vec::new())
     }
 }
 
@@ -107,13 +106,12 @@ fn put_found(reply: &mut v1::GetReply, pond: &Pond, hit: &Hit, now: Time) {
         .collect();
 }
 
-fn detach(lease: Lease) -> v1::Lease {
-    let expires_in_ms = left(lease.expires_in());
-    let grant = lease.detach();
+fn granted(lease: &Lease) -> v1::Lease {
+    let grant = lease.grant();
     v1::Lease {
         boot: grant.boot.to_bits(),
         token: grant.token.to_bits(),
-        expires_in_ms,
+        expires_in_ms: left(lease.expires_in()),
     }
 }
 

@@ -2,26 +2,37 @@
 //!
 //! By hand, because a router in front of the cache would box and copy what every
 //! call pays for. The cache is asked first.
+//!
+//! What is served beside it is bounded like it: a call of theirs is charged what its
+//! message may be, and ends when the sidecar leaves.
 
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use millpond_proto::v1::cache_service_server::{CacheServiceServer, SERVICE_NAME};
+use millpond_proto::v1::cache_service_server::SERVICE_NAME;
+use tokio::time::timeout;
 use tonic::body::Body;
 use tonic::codegen::Service as _;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
+use super::body::Answer;
 use super::cache::Cache;
-use super::limits::MAX_MESSAGE_BYTES;
+use super::call::{self, InFlight};
+use super::limits::MAX_BESIDE_BYTES;
+use crate::drain::Stage;
+use crate::listen::pace::Pace;
+use crate::telemetry::calls::Method;
 
-type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-type Reflection = Arc<dyn Fn(Request<Incoming>) -> Answering + Send + Sync>;
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
+type AnsweringBeside = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+type Reflection = Arc<dyn Fn(Request<Incoming>) -> AnsweringBeside + Send + Sync>;
 
 const CACHE: &str = "/millpond.v1.CacheService/";
 const HEALTH: &str = "/grpc.health.v1.Health/";
@@ -50,10 +61,12 @@ impl Common {
         };
         let reflection = described()
             .build_v1()
-            .expect("the descriptors were encoded by the build");
+            .expect("the descriptors were encoded by the build")
+            .max_decoding_message_size(MAX_BESIDE_BYTES);
         let reflection_alpha = described()
             .build_v1alpha()
-            .expect("the descriptors were encoded by the build");
+            .expect("the descriptors were encoded by the build")
+            .max_decoding_message_size(MAX_BESIDE_BYTES);
         Self {
             reporter,
             reflection: Arc::new(move |request| reflection.clone().call(request)),
@@ -87,38 +100,105 @@ impl fmt::Debug for Common {
 /// The services of one worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Services {
-    cache: CacheServiceServer<Cache>,
+    cache: Cache,
     health: HealthServer<HealthService>,
     common: Common,
 }
 
 impl Services {
     pub(crate) fn new(cache: Cache, common: &Common) -> Self {
+        let health = HealthService::from_health_reporter(common.reporter.clone());
         Self {
-            cache: CacheServiceServer::new(cache).max_decoding_message_size(MAX_MESSAGE_BYTES),
-            health: HealthServer::new(HealthService::from_health_reporter(common.reporter.clone())),
+            cache,
+            health: HealthServer::new(health).max_decoding_message_size(MAX_BESIDE_BYTES),
             common: common.clone(),
+        }
+    }
+
+    /// As one connection is served.
+    pub(crate) fn on(self, pace: Arc<Pace>) -> OnConnection {
+        OnConnection {
+            services: self,
+            pace,
         }
     }
 }
 
-impl hyper::service::Service<Request<Incoming>> for Services {
-    type Response = Response<Body>;
+/// The services of one connection.
+#[derive(Debug)]
+pub(crate) struct OnConnection {
+    services: Services,
+    pace: Arc<Pace>,
+}
+
+impl OnConnection {
+    /// Answers a call of a service beside the cache. Health reads its whole request
+    /// before it answers, and reflection answers as it reads: so what comes within
+    /// the patience is the head. `ends` once the sidecar leaves.
+    fn beside(
+        &self,
+        request: Request<Incoming>,
+        ends: bool,
+        service: impl FnOnce(Request<Incoming>) -> AnsweringBeside + Send + 'static,
+    ) -> Answering {
+        let (desk, pace) = (
+            Arc::clone(&self.services.cache.desk),
+            Arc::clone(&self.pace),
+        );
+        Box::pin(async move {
+            let call = match InFlight::beside(&desk, &pace, request.headers()) {
+                Ok(call) => call,
+                Err(refused) => return Ok(refused.into_http()),
+            };
+            let Ok(answer) = timeout(desk.patience, service(request)).await else {
+                let late = tonic::Status::deadline_exceeded("message: did not come in time");
+                return Ok(late.into_http());
+            };
+            let leaving = async move {
+                if !ends {
+                    std::future::pending::<()>().await;
+                }
+                desk.stages.reached(Stage::Leaving).await;
+            };
+            Ok(answer?.map(|body| Answer::beside(body, leaving, call)))
+        })
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for OnConnection {
+    type Response = Response<Answer>;
     type Error = Infallible;
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Answering {
+        let Services {
+            cache,
+            health,
+            common,
+        } = &self.services;
         let path = request.uri().path();
-        if path.starts_with(CACHE) {
-            self.cache.clone().call(request)
+        if let Some(method) = path.strip_prefix(CACHE) {
+            let Some(method) = Method::named(method) else {
+                return unknown("no such method");
+            };
+            let (cache, pace) = (cache.clone(), Arc::clone(&self.pace));
+            Box::pin(call::answer(cache, pace, method, request).map(Ok))
         } else if path.starts_with(HEALTH) {
-            self.health.clone().call(request)
+            let mut health = health.clone();
+            // Its watches are ended in its own words.
+            self.beside(request, false, move |request| health.call(request))
         } else if path.starts_with(REFLECTION) {
-            (self.common.reflection)(request)
+            let reflection = Arc::clone(&common.reflection);
+            self.beside(request, true, move |request| reflection(request))
         } else if path.starts_with(REFLECTION_ALPHA) {
-            (self.common.reflection_alpha)(request)
+            let reflection = Arc::clone(&common.reflection_alpha);
+            self.beside(request, true, move |request| reflection(request))
         } else {
-            Box::pin(async { Ok(tonic::Status::unimplemented("no such service").into_http()) })
+            unknown("no such service")
         }
     }
+}
+
+fn unknown(what: &'static str) -> Answering {
+    Box::pin(async move { Ok(tonic::Status::unimplemented(what).into_http()) })
 }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+use http::HeaderMap;
 use millpond_core::cache::{BadField, ScopeError, WriteError};
-use tonic::Status;
+use tonic::{Code, Status};
 
 /// A field is wrong: `what` says how, with its limit and what was found.
 pub(super) fn bad(field: impl fmt::Display, what: impl fmt::Display) -> Status {
@@ -37,6 +39,33 @@ pub(super) fn too_large(at: usize, size: usize, limit: usize) -> Status {
         format_args!("fills[{at}].value"),
         format_args!("{size} bytes, limit {limit}"),
     )
+}
+
+/// As many bytes are in flight as may be.
+pub(super) fn over_budget() -> Status {
+    Status::with_details(
+        Code::ResourceExhausted,
+        "as many bytes are in flight as may be",
+        Bytes::from_static(RETRY_IN_100_MS),
+    )
+}
+
+/// `google.rpc.Status { code: 8, details: [RetryInfo { retry_delay: 100 ms }] }`,
+/// encoded: it is always the same.
+const RETRY_IN_100_MS: &[u8] = b"\x08\x08\x1a\x33\x0a\x28type.googleapis.com/google.rpc.RetryInfo\
+      \x12\x07\x0a\x05\x10\x80\xc2\xd7\x2f";
+
+/// The sidecar ends, and what the call waits for can no longer come.
+pub(super) fn leaving() -> Status {
+    Status::unavailable("the sidecar is ending; ask the one that follows it")
+}
+
+/// A status as the end of a body that has begun.
+pub(super) fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    // Only a message or details that no header can hold are refused.
+    drop(status.add_header(&mut trailers));
+    trailers
 }
 
 /// A version of another process, or one not issued yet.

@@ -7,16 +7,17 @@ use millpond_core::cache::{
 };
 use millpond_proto::v1;
 use millpond_proto::v1::invalidate_request::Target as WireTarget;
-use tonic::{Response, Status};
+use tonic::Status;
 
 use super::cache::Cache;
+use super::call::Reply;
 use super::limits::{MAX_KEYS, MAX_SETTLE};
 use super::{fields, reply, status};
 
 pub(super) async fn set(
     cache: &Cache,
     request: v1::SetRequest,
-) -> Result<Response<v1::SetReply>, Status> {
+) -> Result<Reply<v1::SetReply>, Status> {
     let pond = cache.pond();
     fields::key(&request.key)?;
     fields::beside_value(&request.tags, &request.etag).map_err(status::bad_field)?;
@@ -28,7 +29,7 @@ pub(super) async fn set(
 
     // Another process's version is held by nobody here.
     if over.is_some_and(|over| over.boot != pond.boot()) {
-        return Ok(Response::new(v1::SetReply::default()));
+        return Ok(Reply::done(v1::SetReply::default()));
     }
     let write = Write {
         value: fields::owned(&request.value),
@@ -42,7 +43,7 @@ pub(super) async fn set(
         .set(&scope, &request.key, write)
         .await
         .map_err(status::write)?;
-    Ok(Response::new(match written {
+    Ok(Reply::done(match written {
         Written::Stored(version) => v1::SetReply {
             stored: true,
             version: reply::version(pond, version),
@@ -54,7 +55,7 @@ pub(super) async fn set(
 pub(super) async fn invalidate(
     cache: &Cache,
     request: v1::InvalidateRequest,
-) -> Result<Response<v1::InvalidateReply>, Status> {
+) -> Result<Reply<v1::InvalidateReply>, Status> {
     let listed = listed(request.target)?;
     let settle = fields::milliseconds(request.settle_ms.unwrap_or(0));
     if settle > MAX_SETTLE {
@@ -79,7 +80,7 @@ pub(super) async fn invalidate(
         Durability::Local => v1::Durability::Local,
         Durability::Stored => v1::Durability::Stored,
     };
-    Ok(Response::new(v1::InvalidateReply {
+    Ok(Reply::done(v1::InvalidateReply {
         version: reply::version(cache.pond(), version),
         durability: durability.into(),
     }))

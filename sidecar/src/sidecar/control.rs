@@ -68,7 +68,7 @@ impl Control {
         drop(socket_file);
         let cut_off = tokio::select! {
             cut_off = self.finish() => cut_off,
-            () = stages.reached(Stage::Stopped) => self.observed.in_flight(),
+            () = stages.reached(Stage::Stopped) => self.observed.open(),
         };
         stages.advance(Stage::Stopped);
         if cut_off == 0 {
@@ -96,7 +96,7 @@ impl Control {
         let closed = timeout_at(end, self.observed.places.acquire_many(all)).await;
         match closed {
             Ok(_) => 0,
-            Err(_) => self.observed.in_flight(),
+            Err(_) => self.observed.open(),
         }
     }
 }

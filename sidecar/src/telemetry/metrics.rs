@@ -9,6 +9,7 @@ use millpond_core::cache::Pond;
 use tokio::sync::Semaphore;
 
 use super::calls::{CODES, Calls, Method};
+use crate::budget::{Budget, Share};
 use crate::drain::Stages;
 
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -22,6 +23,9 @@ pub(crate) struct Observed {
     pub(crate) stages: Stages,
     /// By worker. A worker that is gone has dropped its own handle.
     pub(crate) calls: Vec<Arc<Calls>>,
+    pub(crate) budget: Arc<Budget>,
+    /// By worker.
+    pub(crate) shares: Vec<Arc<Share>>,
     pub(crate) places: Arc<Semaphore>,
     pub(crate) max_connections: usize,
     pub(crate) started_micros: u64,
@@ -30,6 +34,21 @@ pub(crate) struct Observed {
 impl Observed {
     pub(crate) fn in_flight(&self) -> usize {
         self.calls.iter().map(|calls| calls.in_flight()).sum()
+    }
+
+    /// Everything a peer still waits for, streams beside the cache too.
+    pub(crate) fn open(&self) -> usize {
+        let beside: usize = self.calls.iter().map(|calls| calls.beside()).sum();
+        self.in_flight() + beside
+    }
+
+    pub(crate) fn in_flight_bytes(&self) -> u64 {
+        Share::charged(&self.budget, &self.shares)
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.max_connections
+            .saturating_sub(self.places.available_permits())
     }
 
     /// Loads that somebody has the lease of and has not settled.
@@ -190,10 +209,19 @@ impl Observed {
         page.family("millpond_rpc_in_flight", Kind::Gauge, "Calls under way.");
         page.value(self.in_flight());
         page.family("millpond_connections", Kind::Gauge, "Connections open.");
-        page.value(
-            self.max_connections
-                .saturating_sub(self.places.available_permits()),
+        page.value(self.connections());
+        page.in_unit(
+            "millpond_rpc_in_flight_size",
+            "bytes",
+            "Bytes of messages being received and of replies not yet written.",
         );
+        page.value(self.in_flight_bytes());
+        page.in_unit(
+            "millpond_rpc_in_flight_budget",
+            "bytes",
+            "Bytes that may be in flight.",
+        );
+        page.value(self.budget.limit());
     }
 
     fn process(&self, page: &mut Page) {

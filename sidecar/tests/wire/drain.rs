@@ -8,14 +8,21 @@ use std::time::Duration;
 use millpond_proto::v1::cache_service_client::CacheServiceClient;
 use millpond_proto::v1::fill_outcome::Outcome;
 use millpond_sidecar::{Config, Drained, Sidecar, StartError};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tonic::Code;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
+use crate::raw::{Peer, framed};
 use crate::support::{
-    Client, LONG, Pod, eventually, fill, fill_outcome, get, held, lead, read, value,
+    Client, LONG, Pod, eventually, fill, fill_outcome, get, get_many, held, lead, read, set, value,
 };
 
 /// The real binary; killed if the test fails.
@@ -258,29 +265,98 @@ async fn a_drain_ends_watches_of_health_after_telling_them() {
 }
 
 #[tokio::test]
-async fn a_drain_that_takes_too_long_cuts_off_what_is_left() {
-    let config = Config {
-        drain: Duration::from_millis(200),
+async fn who_still_waits_when_the_sidecar_leaves_is_told_so() {
+    let pod = Pod::with(Config {
+        drain: Duration::from_secs(2),
         ..Config::on_free_ports()
-    };
-    let pod = Pod {
-        running: Sidecar::start(config).expect("free ports are free"),
-    };
+    });
     let client = pod.client().await;
     lead(&client, "key").await;
-    let following = tokio::spawn(async move { client.clone().get(get("key")).await });
-    pod.until_coalesced(1).await;
+    let following = tokio::spawn({
+        let client = client.clone();
+        async move { client.clone().get(get("key")).await }
+    });
+    let many = tokio::spawn(async move { client.clone().get_many(get_many(&["key"])).await });
+    pod.until_coalesced(2).await;
+    let ending = tokio::task::spawn_blocking(|| pod.running.shutdown());
+    let followed = timeout(LONG, following).await.expect("it ends");
+    let refused = followed
+        .expect("it ends")
+        .expect_err("the load did not end");
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert!(
+        refused.message().starts_with("the sidecar is ending"),
+        "{refused}"
+    );
+    let many = timeout(LONG, many)
+        .await
+        .expect("it ends")
+        .expect("it ends");
+    assert_eq!(many.expect_err("nor this one").code(), Code::Unavailable);
+    let drained = timeout(LONG, ending)
+        .await
+        .expect("it ends")
+        .expect("it ends");
+    assert_eq!(drained, Drained { cut_off: 0 });
+}
+
+#[tokio::test]
+async fn a_drain_cuts_off_calls_and_streams_that_do_not_end_and_counts_them() {
+    let pod = Pod::with(Config {
+        workers: 1,
+        drain: Duration::from_millis(300),
+        ..Config::on_free_ports()
+    });
+    let mut peer = Peer::connect(&pod).await;
+    let mut half_sent = peer.begin("Set").await;
+    half_sent.send(framed(&set("key", "value")), false);
+    let client = pod.client().await;
+    client
+        .clone()
+        .set(set("held", "value"))
+        .await
+        .expect("it is set");
+    let mut other = Peer::that_takes_nothing(&pod).await;
+    let _untaken = other.call("Get", &held("held")).await.head().await;
+    eventually("both are in flight", || pod.running.in_flight_calls() == 2).await;
     let ending = tokio::task::spawn_blocking(|| pod.running.shutdown());
     let drained = timeout(LONG, ending)
         .await
         .expect("it ends")
         .expect("it ends");
-    assert_eq!(drained, Drained { cut_off: 1 });
-    assert!(
-        timeout(LONG, following)
-            .await
-            .expect("it ends")
-            .expect("it ends")
-            .is_err()
-    );
+    assert_eq!(drained, Drained { cut_off: 2 });
+}
+
+#[tokio::test]
+async fn silent_peers_and_open_streams_do_not_hold_the_drain() {
+    const DRAIN: Duration = Duration::from_secs(600);
+    let pod = Pod::with(Config {
+        drain: DRAIN,
+        ..Config::on_free_ports()
+    });
+    let address = pod.running.tcp().expect("it listens on TCP");
+    let _silent = TcpStream::connect(address).await.expect("it accepts");
+    // It greets, and answers neither ping nor GOAWAY.
+    let mut half_open = TcpStream::connect(address).await.expect("it accepts");
+    let greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    half_open.write_all(greeting).await.expect("it is open");
+    let mut reflection = ServerReflectionClient::new(pod.channel().await);
+    let asked = ServerReflectionRequest {
+        message_request: Some(MessageRequest::ListServices(String::new())),
+        ..ServerReflectionRequest::default()
+    };
+    // Kept open to the end.
+    let (ask, asking) = tokio::sync::mpsc::channel(1);
+    ask.send(asked).await.expect("there is room");
+    let asking = tokio_stream::wrappers::ReceiverStream::new(asking);
+    let answers = reflection.server_reflection_info(asking).await;
+    let mut answers = answers.expect("it is served").into_inner();
+    assert!(answers.message().await.expect("it answers").is_some());
+    eventually("all are there", || pod.running.connections() == 3).await;
+
+    let ending = tokio::task::spawn_blocking(|| pod.running.shutdown());
+    let ended = timeout(LONG, answers.message()).await.expect("it ends");
+    assert_eq!(ended.expect_err("not of itself").code(), Code::Unavailable);
+    let drained = timeout(LONG, ending).await.expect("not by its deadline");
+    assert_eq!(drained.expect("it ends"), Drained { cut_off: 0 });
 }

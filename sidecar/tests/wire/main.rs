@@ -5,9 +5,12 @@
 
 mod arguments;
 mod drain;
+mod hostile;
+mod idle;
 mod leases;
 mod many;
 mod probes;
+mod raw;
 mod services;
 mod support;
 mod volume;

@@ -23,6 +23,16 @@ pub(crate) async fn ask(pod: &Pod, request: &str) -> String {
     answer
 }
 
+impl Pod {
+    /// What a scraper reads.
+    pub(crate) async fn samples(&self) -> HashMap<String, f64> {
+        let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let answer = ask(self, request).await;
+        let (_, page) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        parse(page)
+    }
+}
+
 async fn status(pod: &Pod, method: &str, path: &str) -> String {
     let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     let answer = ask(pod, &request).await;
@@ -136,4 +146,30 @@ fn parse(page: &str) -> HashMap<String, f64> {
         );
     }
     samples
+}
+
+#[tokio::test]
+async fn those_that_connect_and_say_nothing_do_not_shut_the_kubelet_out() {
+    const SILENT: usize = 200;
+    let pod = Pod::start();
+    let address = pod.running.probe().expect("it answers probes");
+    let mut silent = Vec::new();
+    for _ in 0..SILENT {
+        silent.push(TcpStream::connect(address).await.expect("it accepts"));
+    }
+    for path in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(status(&pod, "GET", path).await, "HTTP/1.1 200 OK", "{path}");
+    }
+    // The first of them had to go, and there are not more than may be.
+    let mut left = 0;
+    for mut peer in silent {
+        let mut byte = [0];
+        let gone = std::time::Duration::from_millis(1);
+        // Nothing is sent to it: either it is closed, or there is nothing to read.
+        match tokio::time::timeout(gone, peer.read(&mut byte)).await {
+            Err(_) => left += 1,
+            Ok(read) => assert!(matches!(read, Ok(0) | Err(_))),
+        }
+    }
+    assert!(left <= 64, "{left}");
 }

@@ -19,7 +19,11 @@ pub(crate) struct Pod {
 
 impl Pod {
     pub(crate) fn start() -> Self {
-        let running = Sidecar::start(Config::on_free_ports()).expect("free ports are free");
+        Self::with(Config::on_free_ports())
+    }
+
+    pub(crate) fn with(config: Config) -> Self {
+        let running = Sidecar::start(config).expect("free ports are free");
         Self { running }
     }
 
@@ -43,6 +47,15 @@ impl Pod {
 
     pub(crate) async fn until_coalesced(&self, reads: u64) {
         eventually("reads wait", || self.coalesced() >= reads).await;
+    }
+}
+
+/// One worker, so that all share its budget, and little patience.
+pub(crate) fn impatient() -> Config {
+    Config {
+        workers: 1,
+        patience: Duration::from_millis(200),
+        ..Config::on_free_ports()
     }
 }
 

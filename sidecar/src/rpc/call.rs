@@ -1,0 +1,275 @@
+//! A call of the cache, from its head to its reply.
+//!
+//! ```text
+//!  head ──► message ──► decoded ──► handled ──► reply made ──► written
+//!   │ the call and its head are charged                           │
+//!   │          │ the message is charged      │                    │
+//!   │                                        │ the reply is charged
+//!   └── in flight ────────────────────────────────────────────────┘
+//! ```
+//!
+//! What is refused on the way, unreadable messages too, is counted like any other
+//! end of a call.
+//!
+//! tonic's generated server does this too, but decides by itself what a message that
+//! cannot be read is answered, drops what was handled before it was sent, and keeps
+//! no account of either.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderMap, Request, Response};
+use hyper::body::Incoming;
+use millpond_core::cache::Lease;
+use prost::Message;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use super::body::{Answer, Sending};
+use super::cache::Cache;
+use super::message::{NotReceived, decode, encode, receive};
+use super::{fill, get, get_many, outline, oversized, status, write};
+use crate::budget::{Charge, Share};
+use crate::drain::{Stage, Stages};
+use crate::listen::pace::{Open, Pace};
+use crate::telemetry::calls::{Calls, Method, UnderWay};
+
+/// What a call holds beside its messages: its task, its stream, a waiter.
+const CALL_BYTES: u64 = 2 << 10;
+/// A header's share of the table it stands in.
+const HEADER_BYTES: usize = 32;
+
+/// What the calls of one worker share.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) calls: Arc<Calls>,
+    pub(crate) share: Arc<Share>,
+    /// The worker's own view of it.
+    pub(crate) stages: Stages,
+    /// How long a message may take to arrive, and a reply to be taken.
+    pub(crate) patience: Duration,
+}
+
+impl Desk {
+    /// Waits as long as the sidecar serves. What is to be had at once is had even
+    /// then.
+    pub(super) async fn while_serving<T>(
+        &self,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, Status> {
+        let mut answer = pin!(answer);
+        // Most answers are: they need not watch the stage.
+        if let Some(answer) = answer.as_mut().now_or_never() {
+            return Ok(answer);
+        }
+        tokio::select! {
+            answer = answer => Ok(answer),
+            () = self.stages.reached(Stage::Leaving) => Err(status::leaving()),
+        }
+    }
+}
+
+/// What is held for a call until its reply is written or lost.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    pub(super) charge: Charge,
+    open: Open,
+    _under_way: UnderWay,
+}
+
+impl InFlight {
+    /// Takes a call in, if there is room for it.
+    pub(super) fn begin(
+        desk: &Desk,
+        pace: &Arc<Pace>,
+        headers: &HeaderMap,
+    ) -> Result<Self, Status> {
+        Self::holding(CALL_BYTES, false, desk, pace, headers)
+    }
+
+    /// Takes in a call of a service beside the cache.
+    pub(super) fn beside(
+        desk: &Desk,
+        pace: &Arc<Pace>,
+        headers: &HeaderMap,
+    ) -> Result<Self, Status> {
+        let bytes = CALL_BYTES + super::limits::MAX_BESIDE_BYTES as u64;
+        Self::holding(bytes, true, desk, pace, headers)
+    }
+
+    fn holding(
+        bytes: u64,
+        beside: bool,
+        desk: &Desk,
+        pace: &Arc<Pace>,
+        headers: &HeaderMap,
+    ) -> Result<Self, Status> {
+        let head: usize = headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + HEADER_BYTES)
+            .sum();
+        let mut charge = Charge::on(&desk.share);
+        if !charge.grow(bytes + head as u64) {
+            return Err(status::over_budget());
+        }
+        Ok(Self {
+            charge,
+            open: Open::on(pace),
+            _under_way: UnderWay::on(&desk.calls, beside),
+        })
+    }
+}
+
+/// What a method answers.
+#[derive(Debug)]
+pub(super) struct Reply<M> {
+    pub(super) message: M,
+    /// Granted by it; given up unless it is written.
+    pub(super) leases: Vec<Lease>,
+    /// Whether the call did something: then its reply is not refused any more.
+    pub(super) done: bool,
+}
+
+impl<M> Reply<M> {
+    /// To a call that only read.
+    pub(super) fn read(message: M, leases: Vec<Lease>) -> Self {
+        Self {
+            message,
+            leases,
+            done: false,
+        }
+    }
+
+    /// To a call that did something.
+    pub(super) fn done(message: M) -> Self {
+        Self {
+            message,
+            leases: Vec::new(),
+            done: true,
+        }
+    }
+}
+
+/// Answers a call.
+pub(super) async fn answer(
+    cache: Cache,
+    pace: Arc<Pace>,
+    method: Method,
+    request: Request<Incoming>,
+) -> Response<Answer> {
+    let answered = async {
+        let (head, body) = request.into_parts();
+        let mut call = InFlight::begin(&cache.desk, &pace, &head.headers)?;
+        let held = call.charge.held();
+        let message = match receive(body, &mut call.charge, cache.desk.patience).await {
+            Ok(message) => message,
+            Err(NotReceived::Refused(refused)) => return Err(refused),
+            Err(NotReceived::TooLarge { size, begins }) => {
+                return Err(match method {
+                    Method::Set => oversized::set(&cache, size, &begins).await,
+                    _ => oversized::refusal(size),
+                });
+            }
+        };
+        outline::check(method, &message)?;
+        let asked = Asked {
+            message,
+            metadata: MetadataMap::from_headers(head.headers),
+        };
+        let (bytes, leases) = dispatch(&cache, method, asked, &mut call, held).await?;
+        call.open.replied();
+        Ok(Sending::reply(bytes, leases, call))
+    };
+    let desk = Arc::clone(&cache.desk);
+    match desk.calls.count(method, answered).await {
+        Ok(reply) => success(Answer::Reply(reply)),
+        Err(refused) => refused.into_http(),
+    }
+}
+
+/// A request that was received.
+struct Asked {
+    message: Bytes,
+    metadata: MetadataMap,
+}
+
+impl Asked {
+    fn decoded<Q: Message + Default>(self) -> Result<tonic::Request<Q>, Status> {
+        let message = decode(self.message)?;
+        Ok(tonic::Request::from_parts(
+            self.metadata,
+            tonic::Extensions::default(),
+            message,
+        ))
+    }
+}
+
+/// The reply's bytes, charged, and the leases it grants.
+async fn dispatch(
+    cache: &Cache,
+    method: Method,
+    asked: Asked,
+    call: &mut InFlight,
+    held: u64,
+) -> Result<(Bytes, Vec<Lease>), Status> {
+    match method {
+        Method::Hello => {
+            asked.decoded::<millpond_proto::v1::HelloRequest>()?;
+            made(Reply::read(cache.hello(), Vec::new()), call, held)
+        }
+        Method::Get => made(get::get(cache, asked.decoded()?).await?, call, held),
+        Method::GetMany => {
+            let reply = get_many::get_many(cache, asked.decoded()?).await?;
+            made(reply, call, held)
+        }
+        Method::Fill => {
+            let request = asked.decoded()?.into_inner();
+            made(fill::fill(cache, request).await?, call, held)
+        }
+        Method::Renew => {
+            let request = asked.decoded()?.into_inner();
+            made(fill::renew(cache, &request)?, call, held)
+        }
+        Method::Set => {
+            let request = asked.decoded()?.into_inner();
+            made(write::set(cache, request).await?, call, held)
+        }
+        Method::Invalidate => {
+            let request = asked.decoded()?.into_inner();
+            made(write::invalidate(cache, request).await?, call, held)
+        }
+    }
+}
+
+/// Encodes a reply. Its request is gone: the reply takes the place of it in the
+/// charge.
+fn made<M: Message>(
+    reply: Reply<M>,
+    call: &mut InFlight,
+    held: u64,
+) -> Result<(Bytes, Vec<Lease>), Status> {
+    call.charge.shrink_to(held);
+    let bytes = encode(&reply.message, |length| {
+        if reply.done {
+            call.charge.owe(length);
+        } else if !call.charge.grow(length) {
+            return Err(status::over_budget());
+        }
+        Ok(())
+    })?;
+    Ok((bytes, reply.leases))
+}
+
+/// The head of an answer that has a body.
+pub(super) fn success(answer: Answer) -> Response<Answer> {
+    let mut response = Response::new(answer);
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("application/grpc"),
+    );
+    response
+}
