@@ -13,6 +13,7 @@ mod check;
 mod command;
 mod failure;
 mod gauntlet;
+mod languages;
 mod libtest;
 mod loom;
 mod planted;
@@ -34,6 +35,7 @@ cargo xtask <task>
   check                 rules about the source tree that no compiler checks
   loom                  model-check the atomic protocols, then prove that each model can fail
   promises [--write]    prove that each promised rule has a test that can fail; --write renews docs/promises.md
+  languages             the examples of other languages, against a real sidecar
   gauntlet [--rounds N] races that break well-known libraries, run against them and this one
   soak [--seconds N]    a long run under load with faults
   bench                 in-process benchmarks against other libraries
@@ -73,6 +75,10 @@ fn run(arguments: &mut Arguments) -> Result<(), Failure> {
             } else {
                 promises::run()
             }
+        }
+        Some("languages") => {
+            arguments.finish()?;
+            languages::run()
         }
         Some("gauntlet") => {
             let rounds = arguments.take_number("--rounds")?;

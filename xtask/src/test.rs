@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use crate::{
-    check, command, command::cargo, failure::Failure, gauntlet, loom, promises, soak,
+    check, command, command::cargo, failure::Failure, gauntlet, languages, loom, promises, soak,
     stopwatch::Stopwatch, workspace,
 };
 
@@ -35,6 +35,7 @@ const STEPS: &[Step] = &[
         cargo_runs(&["test", "--workspace", "--doc"])
     }),
     ("examples", examples),
+    ("languages", languages::run),
     ("loom", loom::run),
     ("promises", promises::run),
     ("gauntlet", || gauntlet::run(Some(QUICK_ROUNDS))),

@@ -20,7 +20,10 @@ pub(crate) fn relative(path: &Path) -> String {
         .to_string()
 }
 
-/// Every file of the tree with this extension, sorted; what is built or hidden is not of the tree.
+/// Folders that are built or fetched, not of the tree.
+const MADE: &[&str] = &["target", "node_modules"];
+
+/// Every file of the tree with this extension, sorted; what is made or hidden is not of the tree.
 pub(crate) fn files_with_extension(extension: &str) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![root().to_owned()];
@@ -29,7 +32,7 @@ pub(crate) fn files_with_extension(extension: &str) -> io::Result<Vec<PathBuf>> 
             let entry = entry?;
             let name = entry.file_name();
             let hidden = name.to_string_lossy().starts_with('.');
-            if hidden || name == "target" {
+            if hidden || MADE.iter().any(|made| name == *made) {
                 continue;
             }
             let path = entry.path();
