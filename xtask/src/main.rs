@@ -11,8 +11,10 @@ mod bench;
 mod binaries;
 mod check;
 mod command;
+mod deployment;
 mod failure;
 mod gauntlet;
+mod image;
 mod languages;
 mod libtest;
 mod loom;
@@ -38,6 +40,9 @@ cargo xtask <task>
   languages             the examples of other languages, against a real sidecar
   gauntlet [--rounds N] races that break well-known libraries, run against them and this one
   soak [--seconds N]    a long run under load with faults
+  deployment [--write]  chart, manifests, alerts, dashboard and image against the programs that read them;
+                        --write renews what is copied
+  image                 what the image holds, with sizes, from a release build
   bench                 in-process benchmarks against other libraries
 ";
 
@@ -89,6 +94,19 @@ fn run(arguments: &mut Arguments) -> Result<(), Failure> {
             let seconds = arguments.take_number("--seconds")?;
             arguments.finish()?;
             soak::run(seconds)
+        }
+        Some("deployment") => {
+            let write = arguments.take_flag("--write");
+            arguments.finish()?;
+            if write {
+                deployment::write()
+            } else {
+                deployment::run()
+            }
+        }
+        Some("image") => {
+            arguments.finish()?;
+            image::run()
         }
         Some("bench") => {
             arguments.finish()?;

@@ -3,8 +3,8 @@
 use std::{fs, time::Duration};
 
 use crate::{
-    check, command, command::cargo, failure::Failure, gauntlet, languages, loom, promises, soak,
-    stopwatch::Stopwatch, workspace,
+    check, command, command::cargo, deployment, failure::Failure, gauntlet, languages, loom,
+    promises, soak, stopwatch::Stopwatch, workspace,
 };
 
 /// Rounds that show each row of the gauntlet without holding up a commit.
@@ -36,6 +36,7 @@ const STEPS: &[Step] = &[
     }),
     ("examples", examples),
     ("languages", languages::run),
+    ("deployment", deployment::run),
     ("loom", loom::run),
     ("promises", promises::run),
     ("gauntlet", || gauntlet::run(Some(QUICK_ROUNDS))),

@@ -46,3 +46,20 @@ pub(crate) fn files_with_extension(extension: &str) -> io::Result<Vec<PathBuf>> 
     found.sort();
     Ok(found)
 }
+
+/// Every file below a folder, or the file itself.
+pub(crate) fn files_under(place: &Path) -> io::Result<Vec<PathBuf>> {
+    if place.is_file() {
+        return Ok(vec![place.to_owned()]);
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(place)? {
+        found.extend(files_under(&entry?.path())?);
+    }
+    Ok(found)
+}
+
+/// Where cargo builds, and tasks keep what they made.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
