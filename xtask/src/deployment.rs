@@ -52,6 +52,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     );
     let mut renderings = chart::renderings(&tools)?;
     renderings.push(kustomize::rendering(&tools)?);
+    renderings.push(words::plain_manifests(&tools)?);
     step(
         "every manifest, by Kubernetes' schemas",
         manifests::validate(&tools, &renderings)?,

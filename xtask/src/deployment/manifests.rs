@@ -112,11 +112,14 @@ fn name(document: &Value) -> &str {
     document["metadata"]["name"].as_str().unwrap_or("?")
 }
 
+/// A workload's pods: their template, or a pod itself.
+fn pod(workload: &Value) -> &Value {
+    workload.pointer("/spec/template").unwrap_or(workload)
+}
+
 /// The sidecar's container in a workload.
 pub(super) fn sidecar(workload: &Value) -> Option<&Value> {
-    let containers = workload
-        .pointer("/spec/template/spec/initContainers")?
-        .as_array()?;
+    let containers = pod(workload).pointer("/spec/initContainers")?.as_array()?;
     containers
         .iter()
         .find(|container| container["name"] == "millpond")
@@ -138,7 +141,7 @@ pub(super) fn names_agree(renderings: &[Rendering]) -> Vec<Breach> {
             .filter(|document| sidecar(document).is_some())
             .collect();
         for workload in &workloads {
-            let pod = &workload["spec"]["template"];
+            let pod = pod(workload);
             let container = sidecar(workload).expect("workloads are those that have one");
             for fault in faults_of_sidecar(container, pod) {
                 broken(format!("{}: {fault}", name(workload)));

@@ -86,7 +86,8 @@ impl Tools {
 
     /// The newest Kubernetes whose schemas are here.
     pub(super) fn newest_kubernetes(&self) -> Result<String, Failure> {
-        let question = "import kubernetes_validate as k; print(k.major_minor(k.latest_version()))";
+        let question =
+            "import kubernetes_validate as k; print(k.utils.major_minor(k.latest_version()))";
         let answer = command::output_of(Command::new(&self.python).args(["-c", question]))?;
         Ok(answer.trim().to_owned())
     }

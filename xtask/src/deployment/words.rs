@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use super::{Breach, binary::Millpond, exposition::Exposition};
+use super::{Breach, binary::Millpond, chart::Rendering, exposition::Exposition, tools::Tools};
 use crate::{failure::Failure, workspace};
 
 /// Where commands for the sidecar in a pod are written down.
@@ -26,6 +26,21 @@ pub(super) fn commands(page: &str) -> Vec<String> {
         }
     }
     commands
+}
+
+/// The manifests that the guide has for people without Helm and kustomize.
+pub(super) fn plain_manifests(tools: &Tools) -> Result<Rendering, Failure> {
+    let guide = fs::read_to_string(workspace::root().join("docs/kubernetes.md"))?;
+    let block = guide
+        .split("```yaml\n")
+        .filter_map(|rest| rest.split("```").next());
+    let manifests = block
+        .filter(|block| block.starts_with("apiVersion: v1\n"))
+        .collect::<String>();
+    Ok(Rendering {
+        name: "plain".to_owned(),
+        documents: tools.documents(&manifests)?,
+    })
 }
 
 /// What runbooks filter a scrape by has to find something in it.
