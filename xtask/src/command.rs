@@ -69,7 +69,8 @@ pub(crate) fn is_present(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Runs with both outputs in the file `log`; `None`: it was still running at `limit`, and was killed.
+/// Runs with both outputs in the file `log`; `None`: it was still running at `limit`, and was killed, with what it
+/// had started if it leads a group of processes.
 pub(crate) fn run_within(
     command: &mut Command,
     log: &Path,
@@ -87,6 +88,8 @@ pub(crate) fn run_within(
             return Ok(Some(status));
         }
         if watch.elapsed() > limit {
+            let group = format!("-{}", child.id());
+            is_present(Command::new("kill").args(["-KILL", "--", &group]));
             child.kill()?;
             child.wait()?;
             return Ok(None);
