@@ -16,6 +16,7 @@ mod exposition;
 mod kustomize;
 mod manifests;
 mod promql;
+mod release;
 mod tools;
 mod words;
 
@@ -74,6 +75,10 @@ pub(crate) fn run() -> Result<(), Failure> {
         found.extend(dashboard::syntax(&tools)?);
         found
     });
+    step(
+        "rules fit the release they are rendered for",
+        release::rules_fit(&tools, &renderings)?,
+    );
     step("each alert is tested and has a runbook", {
         let mut found = rules.are_tested(&tools)?;
         found.extend(rules.have_runbooks()?);
