@@ -1,13 +1,21 @@
 //! The command line.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod bytes;
+mod completions;
+mod connection;
 mod demo;
+mod exit;
+mod get;
+mod invalidate;
 mod serve;
+mod set;
+
+use exit::{Failure, Status};
 
 /// A cache beside each service that does not stampede its origin, and does not
 /// serve what was invalidated.
@@ -16,6 +24,7 @@ mod serve;
 #[command(after_help = "Examples:
   millpond serve                         the cache on 127.0.0.1:7470 and, where /run allows, a Unix socket
   millpond serve --listen 127.0.0.1:0    on a free port
+  millpond set acme users 42 Ada         write a value; then get acme users 42
   millpond demo                          in 20 seconds, what it promises
   millpond bench --zipf 100000           what that costs on this machine
   millpond help serve                    every option, with its environment variable")]
@@ -29,20 +38,25 @@ enum Command {
     Serve(serve::Serve),
     Bench(bench::Bench),
     Demo(demo::Demo),
+    Get(get::Get),
+    Set(set::Set),
+    Invalidate(invalidate::Invalidate),
+    Completions(completions::Completions),
 }
 
 pub(crate) fn run() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Serve(serve) => serve::run(serve),
-        Command::Bench(bench) => bench::run(bench),
-        Command::Demo(demo) => return demo::run(&demo),
+    let done = |result: Result<(), String>| match result {
+        Ok(()) => Ok(Status::Done),
+        Err(message) => Err(Failure::from(message)),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            // Without a stderr there is nobody to tell.
-            drop(writeln!(std::io::stderr(), "millpond: {message}"));
-            ExitCode::FAILURE
-        }
-    }
+    let result = match Arguments::parse().command {
+        Command::Serve(serve) => done(serve::run(serve)),
+        Command::Bench(bench) => done(bench::run(bench)),
+        Command::Demo(demo) => return demo::run(&demo),
+        Command::Get(get) => get::run(get),
+        Command::Set(set) => set::run(set),
+        Command::Invalidate(invalidate) => invalidate::run(invalidate),
+        Command::Completions(completions) => completions::run(&completions),
+    };
+    result.map_or_else(Failure::end, Status::into)
 }

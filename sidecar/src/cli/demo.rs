@@ -1,6 +1,5 @@
 //! `millpond demo`.
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -25,6 +24,7 @@ mod stage;
 mod subject;
 mod view;
 
+use super::exit::Failure;
 use act::Act;
 use beside::Beside;
 use board::Board;
@@ -99,11 +99,7 @@ pub(crate) fn run(demo: &Demo) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(Ended::Interrupted(code)) => ExitCode::from(code),
-        Err(Ended::Failed(message)) => {
-            // Without a stderr there is nobody to tell.
-            drop(writeln!(std::io::stderr(), "millpond: {message}"));
-            ExitCode::FAILURE
-        }
+        Err(Ended::Failed(message)) => Failure::from(message).end(),
     }
 }
 

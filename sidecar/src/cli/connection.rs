@@ -1,0 +1,64 @@
+//! The sidecar that a command speaks to.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use millpond_client::{ADDR_VARIABLE, Millpond, RemoteConfig, TenantCache};
+use millpond_sidecar::{DEFAULT_LISTEN, DEFAULT_SOCKET};
+
+use super::exit::Failure;
+
+/// Which sidecar, and which of its caches.
+#[derive(Args, Debug)]
+pub(crate) struct Connection {
+    /// Whose cache: [A-Za-z0-9._-]
+    tenant: String,
+
+    /// Which of the tenant's caches: [a-z0-9._-]
+    cache: String,
+
+    /// Where the sidecar is: http://host:port or unix:/path [default: its Unix
+    /// socket where there is one, else http://127.0.0.1:7470]
+    #[arg(long, env = ADDR_VARIABLE)]
+    addr: Option<String>,
+
+    /// How long the sidecar may take to answer
+    #[arg(long, value_name = "MS", default_value_t = 2_000)]
+    timeout_ms: u64,
+}
+
+impl Connection {
+    /// Runs `call` on the cache.
+    pub(crate) fn run<T>(
+        &self,
+        call: impl AsyncFnOnce(TenantCache) -> Result<T, millpond_client::Error>,
+    ) -> Result<T, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| format!("threads: {error}"))?;
+        runtime.block_on(async {
+            let pond = self.connect().await?;
+            let cache = pond.cache(&self.cache)?.tenant(&self.tenant)?;
+            Ok(call(cache).await?)
+        })
+    }
+
+    async fn connect(&self) -> Result<Millpond, Failure> {
+        let address = self.addr.as_deref().filter(|addr| !addr.is_empty());
+        let address = address.map_or_else(default_address, str::to_owned);
+        // The only thing that can be wrong with an address is its form.
+        let config = RemoteConfig::new(&address).map_err(Failure::usage)?;
+        let timeout = Duration::from_millis(self.timeout_ms);
+        Ok(config.timeout(timeout).connect().await?)
+    }
+}
+
+fn default_address() -> String {
+    if Path::new(DEFAULT_SOCKET).exists() {
+        RemoteConfig::DEFAULT_ADDRESS.to_owned()
+    } else {
+        format!("http://{DEFAULT_LISTEN}")
+    }
+}

@@ -1,0 +1,262 @@
+//! `millpond get`, `set`, `invalidate` and `completions`, run as a person runs them,
+//! against a sidecar of the test's own.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use millpond_sidecar::{Config, Running, Sidecar};
+use serde_json::Value;
+
+/// Larger than a cache keeps by default.
+const TOO_LARGE: usize = (1 << 20) + 1;
+
+fn sidecar() -> Running {
+    Sidecar::start(Config::on_free_ports()).expect("it starts")
+}
+
+fn address(sidecar: &Running) -> String {
+    format!("http://{}", sidecar.tcp().expect("it listens"))
+}
+
+fn millpond(address: &str, arguments: &[&str], stdin: &[u8]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
+    command.args(arguments).env("MILLPOND_ADDR", address);
+    command.stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary was built for the test");
+    let mut to = child.stdin.take().expect("it is piped");
+    // One that reads nothing may have ended.
+    drop(to.write_all(stdin));
+    drop(to);
+    child.wait_with_output().expect("it ends")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs it and expects success.
+fn done(address: &str, arguments: &[&str]) -> Vec<u8> {
+    let output = millpond(address, arguments, b"");
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{arguments:?}: {}",
+        stderr(&output)
+    );
+    output.stdout
+}
+
+fn status(address: &str, arguments: &[&str]) -> Option<i32> {
+    millpond(address, arguments, b"").status.code()
+}
+
+#[test]
+fn a_value_of_any_bytes_under_a_key_of_any_bytes_comes_back_as_it_was() {
+    let sidecar = sidecar();
+    let address = address(&sidecar);
+    let value: Vec<u8> = (0..=255).collect();
+    let set = ["set", "acme", "blobs", "00ff0a", "-", "--hex"];
+    let output = millpond(&address, &set, &value);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+
+    let got = done(&address, &["get", "acme", "blobs", "00ff0a", "--hex"]);
+    assert_eq!(got, value, "and not a byte more");
+
+    let json = done(
+        &address,
+        &["get", "acme", "blobs", "00ff0a", "--hex", "--json"],
+    );
+    let json: Value = serde_json::from_slice(&json).expect("one JSON value");
+    assert_eq!(json["held"], "value");
+    assert_eq!(json["value"], Value::Null, "it is not text");
+    assert!(
+        json["value_hex"]
+            .as_str()
+            .expect("it is text")
+            .starts_with("000102")
+    );
+}
+
+#[test]
+fn a_file_is_set_with_its_times_tags_and_validator() {
+    let sidecar = sidecar();
+    let address = address(&sidecar);
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let set = done(
+        &address,
+        &[
+            "set",
+            "acme",
+            "pages",
+            "logo",
+            "--file",
+            manifest,
+            "--fresh-ms",
+            "0",
+            "--stale-ms",
+            "60000",
+            "--tag",
+            "team:7",
+            "--etag",
+            "v7",
+            "--json",
+        ],
+    );
+    let set: Value = serde_json::from_slice(&set).expect("one JSON value");
+    let got = done(&address, &["get", "acme", "pages", "logo", "--json"]);
+    let got: Value = serde_json::from_slice(&got).expect("one JSON value");
+    let file = std::fs::read_to_string(manifest).expect("it is there");
+    assert_eq!(got["value"], file);
+    assert_eq!(got["stale"], "revalidating", "its fresh time is 0: {got}");
+    assert_eq!(got["etag_hex"], "7637");
+    assert_eq!(got["version"], set["version"]);
+}
+
+#[test]
+fn a_get_of_what_is_not_held_says_so_and_takes_no_lease() {
+    let sidecar = sidecar();
+    let address = address(&sidecar);
+    let output = millpond(&address, &["get", "acme", "users", "42"], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    assert_eq!(stderr(&output), "not held\n");
+    let json = millpond(&address, &["get", "acme", "users", "42", "--json"], b"");
+    assert_eq!(json.status.code(), Some(1));
+    assert_eq!(json.stdout, b"{\"held\":\"nothing\"}\n");
+
+    let totals = sidecar.pond().totals();
+    assert_eq!((totals.misses, totals.leads, totals.refreshes), (2, 0, 0));
+}
+
+#[test]
+fn what_is_invalidated_by_key_by_tag_or_in_whole_is_gone_and_nothing_else() {
+    let sidecar = sidecar();
+    let address = address(&sidecar);
+    for target in [&["1", "2"][..], &["--tag", "odd"], &["--all"]] {
+        for key in ["1", "2", "3"] {
+            let mut set = vec!["set", "acme", "users", key, "Ada"];
+            if key != "2" {
+                set.extend(["--tag", "odd"]);
+            }
+            done(&address, &set);
+        }
+        done(&address, &["set", "acme", "others", "1", "Ada"]);
+
+        let mut invalidate = vec!["invalidate", "acme", "users", "--json"];
+        invalidate.extend(target);
+        let json: Value =
+            serde_json::from_slice(&done(&address, &invalidate)).expect("one JSON value");
+        assert_eq!(json["durability"], "local", "there is no second level");
+
+        let gone = match target {
+            ["1", "2"] => [Some(1), Some(1), Some(0)],
+            ["--tag", _] => [Some(1), Some(0), Some(1)],
+            _ => [Some(1); 3],
+        };
+        let held = ["1", "2", "3"].map(|key| status(&address, &["get", "acme", "users", key]));
+        assert_eq!(held, gone, "{target:?}");
+        assert_eq!(status(&address, &["get", "acme", "others", "1"]), Some(0));
+    }
+}
+
+#[test]
+fn each_way_to_fail_has_a_status_and_a_sentence() {
+    let sidecar = sidecar();
+    let here = address(&sidecar);
+    let long = "k".repeat(1_025);
+    for (address, arguments, code, says) in [
+        (
+            &here[..],
+            &["get", "acme", "users", "0g", "--hex"][..],
+            2,
+            "hexadecimal",
+        ),
+        (
+            &here,
+            &["get", "acme", "users", &long],
+            2,
+            "key: 1025 bytes, limit 1024",
+        ),
+        (&here, &["get", "a b", "users", "42"], 2, "tenant"),
+        (&here, &["set", "acme", "users", "42"], 2, "VALUE"),
+        (
+            &here,
+            &["set", "acme", "users", "42", "--file", "/no/such"],
+            2,
+            "/no/such",
+        ),
+        (&here, &["invalidate", "acme", "users"], 2, "KEYS"),
+        (
+            &here,
+            &["invalidate", "acme", "users", "42", "--all"],
+            2,
+            "--all",
+        ),
+        (
+            "nowhere",
+            &["get", "acme", "users", "42"],
+            2,
+            "expected unix:/path",
+        ),
+        (
+            "http://127.0.0.1:1",
+            &["get", "acme", "users", "42"],
+            3,
+            "http://127.0.0.1:1",
+        ),
+        (
+            "unix:/no/such.sock",
+            &["set", "acme", "users", "42", "Ada"],
+            3,
+            "/no/such.sock",
+        ),
+    ] {
+        let output = millpond(address, arguments, b"");
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
+        assert!(
+            told.contains(says),
+            "{arguments:?}: {says} is not in {told}"
+        );
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+    let set = ["set", "acme", "users", "42", "-"];
+    let output = millpond(&here, &set, &vec![0; TOO_LARGE]);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("1048577 bytes, limit 1048576"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn the_statuses_are_in_the_help_of_each_command() {
+    for command in ["get", "set", "invalidate"] {
+        let help = done("", &[command, "--help"]);
+        let help = String::from_utf8(help).expect("help is text");
+        for words in ["Examples:", "Exit status:", "  4  the sidecar refused"] {
+            assert!(help.contains(words), "{command}: {words} is not in\n{help}");
+        }
+    }
+}
+
+#[test]
+fn every_shell_is_told_of_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = done("", &["completions", shell]);
+        let script = String::from_utf8(script).expect("it is text");
+        for word in [
+            "serve",
+            "bench",
+            "demo",
+            "get",
+            "set",
+            "invalidate",
+            "settle-ms",
+        ] {
+            assert!(script.contains(word), "{shell}: {word} is not in it");
+        }
+    }
+}
