@@ -139,7 +139,7 @@ fn the_figures_of_both_sides_are_in_the_json() {
 fn interrupted_it_removes_its_socket_and_says_so_in_its_status() {
     let folder = Folder::new("interrupted");
     for (signal, status) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
-        let mut command = demo(&["--seconds", "600", "--plain"]);
+        let mut command = demo(&["--seconds", "60", "--plain"]);
         command.env("TMPDIR", &folder.0).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the binary was built for the test");
         let stdout = child.stdout.take().expect("it is piped");
