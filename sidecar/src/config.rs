@@ -37,8 +37,9 @@ pub struct Config {
     pub cache: cache::Config,
     /// Threads that serve. Default one a core; at least 1.
     pub workers: usize,
-    /// Connections open at once; more are closed as they arrive. Default 4 096,
-    /// about 33 KiB each when idle.
+    /// Connections open at once; more are closed as they arrive. Default 12 288.
+    /// One takes 34 KiB when idle, 10 000 of them 331 MiB; one that has said nothing
+    /// takes far less. Lower it where the pod's own clients are few and memory is.
     pub max_connections: usize,
     /// Calls open at once on one connection. Default 16 384; `in_flight` bounds what
     /// all of them hold together.
@@ -72,7 +73,7 @@ impl Default for Config {
             probe: Some(DEFAULT_PROBE),
             cache: cache::Config::default(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
-            max_connections: 4_096,
+            max_connections: 12_288,
             max_calls: 16_384,
             in_flight: 64 << 20,
             patience: Duration::from_secs(20),

@@ -1,6 +1,7 @@
 //! Where callers come in.
 
 pub(crate) mod accept;
+pub(crate) mod authority;
 pub(crate) mod connection;
 pub(crate) mod greeting;
 pub(crate) mod pace;

@@ -172,3 +172,35 @@ impl Observed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use millpond_core::cache;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::budget::Budget;
+    use crate::drain::Stages;
+    use crate::telemetry::calls::Calls;
+
+    #[test]
+    fn a_worker_that_is_gone_is_not_live_unless_the_sidecar_ends() {
+        let of_workers = [Arc::new(Calls::default()), Arc::new(Calls::default())];
+        let observed = Observed {
+            pond: cache::Pond::new(cache::Config::default()),
+            stages: Stages::serving(),
+            calls: of_workers.to_vec(),
+            budget: Budget::new(1, 1),
+            shares: Vec::new(),
+            places: Arc::new(Semaphore::new(1)),
+            max_connections: 1,
+            started_micros: 0,
+        };
+        assert_eq!(observed.live(), Ok(()));
+        let [gone, _stays] = of_workers;
+        drop(gone);
+        assert_eq!(observed.live(), Err("a worker thread is gone\n"));
+        observed.stages.advance(Stage::Stopped);
+        assert_eq!(observed.live(), Ok(()));
+    }
+}

@@ -23,7 +23,7 @@ use tokio::task::unconstrained;
 use crate::budget::{Budget, Share};
 use crate::config::{Config, Socket};
 use crate::drain::{Drained, Shutdown, Stages};
-use crate::listen::accept::Dispatch;
+use crate::listen::accept::{self, Dispatch};
 use crate::listen::connection::Serving;
 use crate::listen::unix::{self, Refused, SocketFile};
 use crate::rpc::{Cache, Common, Desk, Services};
@@ -265,6 +265,7 @@ fn bind_tcp(
         return Ok((None, Listening::Off("switched off".to_owned())));
     };
     let bound = TcpListener::bind(address).and_then(|listener| {
+        rustix::net::listen(&listener, accept::BACKLOG)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         Ok((Some(listener), Listening::On(address)))

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::drain::{Stage, Stages};
 use crate::listen::accept::{Accepted, Stream};
+use crate::listen::authority::Rewriter;
 use crate::listen::connection::Serving;
 
 /// Connections that may wait for a worker to take them.
@@ -82,15 +83,20 @@ async fn work(
 async fn serve(accepted: Accepted, serving: Serving, stages: Stages) {
     let Accepted { stream, place } = accepted;
     // A socket that the reactor does not take has no other use.
+    // HTTP/2 has buffers from the start, so it begins when its peer does.
     match stream {
         Stream::Tcp(stream) => {
-            if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
-                serving.serve(stream, &stages).await;
+            if let Ok(stream) = tokio::net::TcpStream::from_std(stream)
+                && serving.spoken(stream.readable(), &stages).await
+            {
+                serving.serve(stream, Rewriter::off(), &stages).await;
             }
         }
         Stream::Unix(stream) => {
-            if let Ok(stream) = tokio::net::UnixStream::from_std(stream) {
-                serving.serve(stream, &stages).await;
+            if let Ok(stream) = tokio::net::UnixStream::from_std(stream)
+                && serving.spoken(stream.readable(), &stages).await
+            {
+                serving.serve(stream, Rewriter::new(), &stages).await;
             }
         }
     }

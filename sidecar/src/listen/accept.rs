@@ -17,6 +17,10 @@ use tracing::{info, warn};
 /// has no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Connections that the kernel keeps until they are accepted. Above it a TCP peer
+/// tries again after a second; the 128 of the standard library are met by a burst.
+pub(crate) const BACKLOG: i32 = 1_024;
+
 /// A connection on its way to a worker, bound to no runtime.
 #[derive(Debug)]
 pub(crate) enum Stream {

@@ -6,6 +6,8 @@
 //! read, or does not take a reply is let go; so is one that does not go when the
 //! sidecar leaves.
 
+use std::future::Future;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep};
 
+use super::authority::Rewriter;
 use super::greeting::Greeting;
 use super::pace::Pace;
 use crate::config::Config;
@@ -58,14 +61,27 @@ impl Serving {
         }
     }
 
+    /// Whether a peer says anything, or closes, while it is waited for.
+    pub(crate) async fn spoken(
+        &self,
+        readable: impl Future<Output = io::Result<()>>,
+        stages: &Stages,
+    ) -> bool {
+        tokio::select! {
+            readable = readable => readable.is_ok(),
+            () = sleep(self.patience) => false,
+            () = stages.reached(Stage::Leaving) => false,
+        }
+    }
+
     /// Serves one connection to its end. `stages` is looked at whenever the
     /// connection wakes, so it should be the worker's own.
-    pub(crate) async fn serve<S>(self, stream: S, stages: &Stages)
+    pub(crate) async fn serve<S>(self, stream: S, rewriter: Rewriter, stages: &Stages)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let pace = Arc::new(Pace::default());
-        let (stream, heard) = Greeting::new(stream, self.patience);
+        let (stream, heard) = Greeting::new(stream, rewriter, self.patience);
         let services = self.services.on(Arc::clone(&pace));
         let connection = self.http2.serve_connection(TokioIo::new(stream), services);
         let mut connection = pin!(connection);

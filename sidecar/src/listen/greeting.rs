@@ -17,6 +17,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::authority::Rewriter;
+
 /// The client's preface (RFC 9113, section 3.4) and the header of the SETTINGS
 /// frame that must follow it.
 const GREETING_BYTES: usize = 24 + 9;
@@ -36,6 +38,7 @@ impl Heard {
 pub(crate) struct Greeting<T> {
     stream: T,
     heard: Heard,
+    rewriter: Rewriter,
     /// How long the socket may take nothing.
     patience: Duration,
     /// Runs while it takes nothing.
@@ -43,12 +46,13 @@ pub(crate) struct Greeting<T> {
 }
 
 impl<T> Greeting<T> {
-    pub(crate) fn new(stream: T, patience: Duration) -> (Self, Heard) {
+    pub(crate) fn new(stream: T, rewriter: Rewriter, patience: Duration) -> (Self, Heard) {
         let heard = Heard::default();
         let listening = heard.clone();
         let greeting = Self {
             stream,
             heard,
+            rewriter,
             patience,
             stalled: None,
         };
@@ -85,8 +89,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Greeting<T> {
         let this = &mut *self;
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
-        let heard = buffer.filled().len() - before;
-        this.heard.0.fetch_add(heard, Ordering::Relaxed);
+        let new = &mut buffer.filled_mut()[before..];
+        this.heard.0.fetch_add(new.len(), Ordering::Relaxed);
+        this.rewriter.pass(new);
         read
     }
 }
@@ -134,7 +139,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_reads_nothing_fails_the_write_and_a_slow_one_does_not() {
         let (ours, mut theirs) = tokio::io::duplex(8);
-        let (mut ours, _heard) = Greeting::new(ours, PATIENCE);
+        let (mut ours, _heard) = Greeting::new(ours, Rewriter::off(), PATIENCE);
         let slow = tokio::spawn(async move {
             for _ in 0..4 {
                 sleep(PATIENCE * 9 / 10).await;

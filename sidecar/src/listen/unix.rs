@@ -8,10 +8,6 @@
 //! A lock on a file beside it (`….lock`) is held from before the first look to after
 //! the removal, so of two that start at once one serves and the other is told that
 //! the socket is in use. The kernel lets the lock go with the process.
-//!
-//! Clients on gRPC's C core (Python, Ruby, PHP, C++) send the escaped path of the
-//! socket as `:authority`, which the HTTP/2 implementation here refuses with
-//! `RST_STREAM`. They need the channel option `grpc.default_authority=localhost`.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
@@ -22,6 +18,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use super::accept::BACKLOG;
 
 /// Owner and group: who may connect is who shares the group.
 const MODE: u32 = 0o660;
@@ -134,6 +132,7 @@ pub(crate) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), Refused> {
     let making = beside(path, ".new");
     drop(fs::remove_file(&making));
     let listener = UnixListener::bind(&making)?;
+    rustix::net::listen(&listener, BACKLOG).map_err(io::Error::from)?;
     let placed = fs::set_permissions(&making, Permissions::from_mode(MODE))
         .and_then(|()| listener.set_nonblocking(true))
         .and_then(|()| fs::rename(&making, path));

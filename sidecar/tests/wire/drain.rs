@@ -8,8 +8,8 @@ use std::time::Duration;
 use millpond_proto::v1::cache_service_client::CacheServiceClient;
 use millpond_proto::v1::fill_outcome::Outcome;
 use millpond_sidecar::{Config, Drained, Sidecar, StartError};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tonic::Code;
 use tonic::transport::Endpoint;
@@ -67,6 +67,11 @@ impl Process {
     pub(crate) async fn client(&self) -> Client {
         let endpoint = Endpoint::from_shared(self.cache.clone()).expect("a URI");
         CacheServiceClient::new(endpoint.connect().await.expect("it accepts"))
+    }
+
+    /// The cache's TCP address.
+    pub(crate) fn cache_at(&self) -> &str {
+        self.cache.strip_prefix("http://").expect("it is a URI")
     }
 
     /// Bytes of memory it occupies.
@@ -359,4 +364,48 @@ async fn silent_peers_and_open_streams_do_not_hold_the_drain() {
     assert_eq!(ended.expect_err("not of itself").code(), Code::Unavailable);
     let drained = timeout(LONG, ending).await.expect("not by its deadline");
     assert_eq!(drained.expect("it ends"), Drained { cut_off: 0 });
+}
+
+#[tokio::test]
+async fn a_call_whose_authority_is_the_sockets_path_is_served() {
+    let folder = std::env::temp_dir().join(format!("millpond-authority-{}", std::process::id()));
+    let path = folder.join("pond.sock");
+    let running = Sidecar::start(on_socket(&path)).expect("it can be made");
+    let mut stream = UnixStream::connect(&path).await.expect("it accepts");
+    // Byte for byte what grpcio 1.85 sends, and a second call that names it by index.
+    let first = b"@\x05:path\x1d/millpond.v1.CacheService/Get@\n:authority\x15tmp%2Fgcap%2Frun.sock\x83\x86@\x0ccontent-type\x10application/grpc@\x02te\x08trailers@\x14grpc-accept-encoding\x17identity, deflate, gzip@\x0cgrpc-timeout\x04398m@\nuser-agent0grpc-python/1.85.1 grpc-c/58.0.0 (linux; chttp2)";
+    let second = b"\xc4\xc3\x83\x86\xc2\xc1\xc0@\x0cgrpc-timeout\x04400m\xbf";
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await
+        .expect("it is open");
+    for (call, block) in [(1, &first[..]), (3, second)] {
+        let length = u8::try_from(block.len()).expect("it is short");
+        let message = framed(&held("key"));
+        let body = u8::try_from(message.len()).expect("it is short");
+        let bytes = [
+            &[0, 0, length, 1, 4, 0, 0, 0, call][..],
+            block,
+            &[0, 0, body, 0, 1, 0, 0, 0, call],
+            &message,
+        ]
+        .concat();
+        stream.write_all(&bytes).await.expect("it is open");
+        // Its answer: a HEADERS frame, not RST_STREAM.
+        let mut head = [0; 9];
+        loop {
+            let read = timeout(LONG, stream.read_exact(&mut head)).await;
+            read.expect("it is answered").expect("it is open");
+            let [.., stream_id] = head;
+            let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+            let mut payload = vec![0; length];
+            stream.read_exact(&mut payload).await.expect("it is open");
+            if stream_id == call {
+                assert_eq!(head[3], 1, "the first of call {call} is a head");
+                break;
+            }
+        }
+    }
+    drop(running);
+    std::fs::remove_dir(folder).expect("nothing is left in it");
 }

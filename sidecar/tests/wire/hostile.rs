@@ -263,13 +263,18 @@ async fn a_message_larger_than_any_names_the_limit_and_its_size() {
 
 #[tokio::test]
 async fn lists_are_bounded_before_they_are_decoded() {
+    const KEYS: usize = 10_000;
     let pod = Pod::start();
-    let mut client = pod.client().await;
-    let mut many = get_many(&["a"]);
-    many.keys = vec![v1::KeyRequest::default(); MIB];
-    let refused = client.get_many(many).await.expect_err("it is too many");
-    assert_eq!(refused.code(), Code::InvalidArgument);
-    assert_eq!(refused.message(), "keys: 1048576, limit 512");
+    let mut peer = Peer::connect(&pod).await;
+    // Decoded, it would be refused for what is at its end.
+    let message = [[0x1a, 0].repeat(KEYS), vec![0x1a, 0x7f]].concat();
+    let mut call = peer.begin("GetMany").await;
+    let mut bytes = head(message.len());
+    bytes.extend_from_slice(&message);
+    call.send(bytes.freeze(), true);
+    let refused = call.ended().await;
+    assert_eq!(refused.code, Code::InvalidArgument as i32);
+    assert_eq!(refused.message, "keys: 10000, limit 512");
 }
 
 #[tokio::test]

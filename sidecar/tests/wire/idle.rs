@@ -5,10 +5,11 @@ use std::time::Duration;
 use millpond_sidecar::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use crate::drain::Process;
 use crate::raw::Peer;
-use crate::support::{LONG, Pod, eventually, held, impatient, read};
+use crate::support::{Client, LONG, Pod, eventually, held, impatient, read};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -71,4 +72,58 @@ async fn connections_beyond_the_limit_are_closed_and_the_others_served() {
     drop(client);
     eventually("a place is free", || pod.running.connections() < 3).await;
     assert!(read(&pod.client().await, held("key")).await.found.is_none());
+}
+
+#[tokio::test]
+async fn ten_thousand_idle_connections_take_bounded_memory_and_serve_others() {
+    const IDLE: usize = 10_000;
+    const CALLS: usize = 2_000;
+    /// Measured: 25 to 34 KiB, most of it HTTP/2's buffers.
+    const BYTES_EACH: u64 = 40 << 10;
+    // Ours and the sidecar's are separate processes, one descriptor each.
+    let limit = millpond_sidecar::descriptors::raise();
+    let idle = limit.map_or(IDLE, |limit| {
+        IDLE.min(usize::try_from(limit).unwrap_or(IDLE).saturating_sub(500))
+    });
+    let process = Process::start(&["--no-socket"]);
+    let client = process.client().await;
+    let before = process.resident();
+    let alone = slowest_but_one_in_a_hundred(&client, CALLS).await;
+
+    let mut peers = Vec::with_capacity(idle);
+    for _ in 0..idle {
+        let mut peer = TcpStream::connect(process.cache_at())
+            .await
+            .expect("it accepts");
+        peer.write_all(&[PREFACE, SETTINGS].concat())
+            .await
+            .expect("it is open");
+        peers.push(peer);
+    }
+    for peer in &mut peers {
+        // Its settings: it serves this one.
+        let mut head = [0; 9];
+        timeout(LONG, peer.read_exact(&mut head))
+            .await
+            .expect("it is served")
+            .expect("it is open");
+    }
+    let taken = process.resident().saturating_sub(before);
+    let beside = slowest_but_one_in_a_hundred(&client, CALLS).await;
+    let each = taken / u64::try_from(idle).expect("it is a count");
+    println!(
+        "{idle} idle connections: {taken} bytes, {each} each; p99 {alone:?} alone, {beside:?} beside them"
+    );
+    assert!(each < BYTES_EACH, "{each} bytes each");
+}
+
+async fn slowest_but_one_in_a_hundred(client: &Client, calls: usize) -> Duration {
+    let mut took = Vec::with_capacity(calls);
+    for _ in 0..calls {
+        let began = Instant::now();
+        assert!(read(client, held("key")).await.found.is_none());
+        took.push(began.elapsed());
+    }
+    took.sort_unstable();
+    took[calls * 99 / 100]
 }

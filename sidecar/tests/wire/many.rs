@@ -136,3 +136,120 @@ async fn what_does_not_fit_one_message_is_left_for_the_next() {
             .all(|entry| entry.reason() == v1::Reason::Loading)
     );
 }
+
+/// How often two callers meet.
+const ROUNDS: usize = 1_000;
+
+fn keys(round: usize, names: &[&str]) -> v1::GetManyRequest {
+    v1::GetManyRequest {
+        keys: names
+            .iter()
+            .map(|name| v1::KeyRequest {
+                key: format!("{name} {round}").into(),
+                ..v1::KeyRequest::default()
+            })
+            .collect(),
+        // A wait for each other would end by this, and be seen.
+        wait_ms: Some(10_000),
+        ..get_many(&[])
+    }
+}
+
+async fn fill_granted(client: &Client, asked: &v1::GetManyRequest, entries: &[v1::GetReply]) {
+    let granted = entries.iter().zip(&asked.keys);
+    let fills: Vec<_> = granted
+        .filter_map(|(entry, wanted)| {
+            Some(v1::Fill {
+                key: wanted.key.clone(),
+                lease: Some(entry.lease?),
+                settlement: Some(v1::fill::Settlement::Value(wanted.key.clone())),
+                ..v1::Fill::default()
+            })
+        })
+        .collect();
+    let request = v1::FillRequest {
+        tenant: asked.tenant.clone(),
+        cache: asked.cache.clone(),
+        fills,
+    };
+    let reply = client.clone().fill(request).await;
+    let outcomes = reply.expect("it is well formed").into_inner().outcomes;
+    assert!(
+        outcomes
+            .iter()
+            .all(|filled| filled.outcome() == Outcome::Stored)
+    );
+}
+
+async fn asked(client: &Client, request: &v1::GetManyRequest) -> Vec<v1::GetReply> {
+    let reply = client.clone().get_many(request.clone()).await;
+    reply.expect("it is well formed").into_inner().entries
+}
+
+#[tokio::test]
+async fn crosswise_bulk_reads_are_answered_before_either_loads_a_thousand_times() {
+    let pod = Pod::start();
+    let (one, two) = (pod.client().await, pod.client().await);
+    for round in 0..ROUNDS {
+        // Each is granted one key and meets the one the other was granted. Nothing is
+        // filled before all are answered: a wait here would be for ever.
+        let (first, crossed, back) = (
+            keys(round, &["a"]),
+            keys(round, &["b", "a"]),
+            keys(round, &["c", "b"]),
+        );
+        let ours = asked(&one, &first).await;
+        let theirs = asked(&two, &crossed).await;
+        let more = asked(&one, &back).await;
+        assert!(ours[0].lease.is_some() && theirs[0].lease.is_some() && more[0].lease.is_some());
+        assert_eq!(theirs[1].reason(), v1::Reason::Loading);
+        assert_eq!(more[1].reason(), v1::Reason::Loading);
+        fill_granted(&one, &first, &ours).await;
+        fill_granted(&one, &back, &more).await;
+        fill_granted(&two, &crossed, &theirs).await;
+    }
+    let totals = pod.running.pond().totals();
+    assert_eq!(
+        (totals.leads, totals.coalesced),
+        (3 * ROUNDS as u64, 2 * ROUNDS as u64)
+    );
+}
+
+/// Asks, loads what it is granted, and asks again until it has all. How often it
+/// asked.
+async fn until_all_is_held(client: &Client, request: &v1::GetManyRequest) -> usize {
+    for asks in 1..=3 {
+        let entries = asked(client, request).await;
+        if entries.iter().all(|entry| value(entry).is_some()) {
+            return asks;
+        }
+        for entry in &entries {
+            let led = entry.lease.is_some();
+            assert!(led || value(entry).is_some() || entry.reason() == v1::Reason::Loading);
+        }
+        fill_granted(client, request, &entries).await;
+    }
+    panic!("a third question is answered in full");
+}
+
+#[tokio::test]
+async fn crosswise_bulk_reads_that_race_wait_for_one_load_a_thousand_times() {
+    let pod = Pod::start();
+    let (one, two) = (pod.client().await, pod.client().await);
+    for round in 0..ROUNDS {
+        let (forth, back) = (
+            keys(round, &["a", "b", "c", "d"]),
+            keys(round, &["d", "c", "b", "a"]),
+        );
+        let ((), ()) = timeout(LONG, async {
+            tokio::join!(
+                async { assert!(until_all_is_held(&one, &forth).await <= 3) },
+                async { assert!(until_all_is_held(&two, &back).await <= 3) }
+            )
+        })
+        .await
+        .expect("nobody waits for a lease to run out");
+    }
+    // Each key was loaded once.
+    assert_eq!(pod.running.pond().totals().leads, 4 * ROUNDS as u64);
+}
