@@ -6,12 +6,14 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod bytes;
+mod check;
 mod completions;
 mod connection;
 mod demo;
 mod exit;
 mod get;
 mod invalidate;
+mod overrides;
 mod serve;
 mod set;
 
@@ -26,6 +28,7 @@ use exit::{Failure, Status};
   millpond serve --listen 127.0.0.1:0    on a free port
   millpond set acme users 42 Ada         write a value; then get acme users 42
   millpond demo                          in 20 seconds, what it promises
+  millpond check millpond.yaml           all that is wrong with a configuration, in one run
   millpond bench --zipf 100000           what that costs on this machine
   millpond help serve                    every option, with its environment variable")]
 struct Arguments {
@@ -36,6 +39,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Check(check::Check),
     Bench(bench::Bench),
     Demo(demo::Demo),
     Get(get::Get),
@@ -51,6 +55,7 @@ pub(crate) fn run() -> ExitCode {
     };
     let result = match Arguments::parse().command {
         Command::Serve(serve) => done(serve::run(serve)),
+        Command::Check(check) => return check::run(check),
         Command::Bench(bench) => done(bench::run(bench)),
         Command::Demo(demo) => return demo::run(&demo),
         Command::Get(get) => get::run(get),

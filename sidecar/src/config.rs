@@ -1,4 +1,19 @@
 //! What a sidecar is started with.
+//!
+//! [`Config`] is a plain struct: tests and embedders fill it in. The binary reads it
+//! from a file, the environment and flags ([`Source`]), with every field declared once
+//! in a table, and can read the policies in it again while it serves ([`Reloader`]).
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `table` | every field, once |
+//! | `form/*` | what values may look like |
+//! | `yaml` | from bytes to a tree that knows its places |
+//! | `reading`, `across` | from the tree to a configuration, or to all that is wrong with it |
+//! | `mistake` | how that is said |
+//! | `source` | the layers |
+//! | `schema`, `reference`, `effective` | what else comes from the table |
+//! | `reload/*` | another file for a process that serves |
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -6,10 +21,36 @@ use std::time::Duration;
 
 use millpond_core::cache;
 
+use crate::telemetry::log;
+
+mod across;
+mod effective;
+mod form;
+mod mistake;
+mod reading;
+mod reference;
+mod reload;
+mod schema;
+mod source;
+mod table;
+mod yaml;
+
+pub use mistake::{Mistake, Place};
+pub use reading::Reading;
+pub use reference::reference;
+pub use reload::{Applied, InForce, Reloader};
+pub use schema::schema;
+pub use source::{DEFAULT_FILE, FILE_VARIABLE, Setting, Source, Sourced, settings};
+
+pub(crate) use form::whole;
+pub(crate) use reload::Watcher;
+
 /// Where the cache listens on TCP unless told otherwise: this machine only.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7470);
 /// Where probes and metrics are answered: kubelet calls the pod's address.
 pub const DEFAULT_PROBE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7472);
+/// Where the sidecar is operated: this machine only.
+pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7471);
 /// The Unix socket.
 pub const DEFAULT_SOCKET: &str = "/run/millpond/millpond.sock";
 
@@ -23,6 +64,24 @@ pub struct Socket {
     pub optional: bool,
 }
 
+/// What the process says on stderr.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// How a line looks.
+    pub format: log::Format,
+    /// What is logged: a level, or directives by module. Default `info`.
+    pub filter: String,
+}
+
+/// Where traces go.
+#[derive(Clone, Debug)]
+pub struct Tracing {
+    /// The collector, such as `http://otel-collector:4317`; OTLP over gRPC.
+    pub endpoint: Option<String>,
+    /// The share of traces that begin here and are sent, in `[0, 1]`. Default 0.01.
+    pub sample: f64,
+}
+
 /// What a sidecar is started with.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -33,6 +92,9 @@ pub struct Config {
     pub socket: Option<Socket>,
     /// Address of probes and metrics. Default [`DEFAULT_PROBE`].
     pub probe: Option<SocketAddr>,
+    /// Address of the dashboard and of the calls that operate the sidecar. Default
+    /// [`DEFAULT_ADMIN`].
+    pub admin: Option<SocketAddr>,
     /// The cache. Its `budget` is most of what the process comes to hold.
     pub cache: cache::Config,
     /// Threads that serve. Default one a core; at least 1.
@@ -60,6 +122,12 @@ pub struct Config {
     /// How long calls in flight get once the sidecar was told to end. Default
     /// 25 s, inside the 30 s a pod is given.
     pub drain: Duration,
+    /// What the process says. A sidecar starts no log by itself.
+    pub log: Log,
+    /// Where traces go.
+    pub tracing: Tracing,
+    /// Where all this was read, so that it can be read again.
+    pub source: Option<Sourced>,
 }
 
 impl Default for Config {
@@ -71,14 +139,24 @@ impl Default for Config {
                 optional: true,
             }),
             probe: Some(DEFAULT_PROBE),
+            admin: Some(DEFAULT_ADMIN),
             cache: cache::Config::default(),
-            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            workers: table::cores(),
             max_connections: 12_288,
             max_calls: 16_384,
             in_flight: 64 << 20,
             patience: Duration::from_secs(20),
             ping_every: Duration::from_secs(30),
             drain: Duration::from_secs(25),
+            log: Log {
+                format: log::Format::Text,
+                filter: "info".to_owned(),
+            },
+            tracing: Tracing {
+                endpoint: None,
+                sample: 0.01,
+            },
+            source: None,
         }
     }
 }
@@ -93,6 +171,7 @@ impl Config {
             listen: Some(free),
             socket: None,
             probe: Some(free),
+            admin: Some(free),
             ..Self::default()
         }
     }

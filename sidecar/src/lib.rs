@@ -27,7 +27,7 @@
 //! | `timer` | waiting for a point of core's time |
 
 mod budget;
-mod config;
+pub mod config;
 pub mod descriptors;
 mod drain;
 mod listen;

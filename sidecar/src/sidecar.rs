@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::unconstrained;
 
 use crate::budget::{Budget, Share};
-use crate::config::{Config, Socket};
+use crate::config::{Config, Reloader, Socket, Watcher};
 use crate::drain::{Drained, Shutdown, Stages};
 use crate::listen::accept::{self, Dispatch};
 use crate::listen::connection::Serving;
@@ -143,6 +143,7 @@ impl Sidecar {
         let addresses = bound.addresses.clone();
 
         let pond = Pond::new(config.cache.clone());
+        let reloader = Reloader::new(&config, &pond);
         let stages = Stages::serving();
         let places = Arc::new(Semaphore::new(config.max_connections));
         let levels = Levels::new(Arc::clone(&pond), None);
@@ -179,6 +180,7 @@ impl Sidecar {
             workers.push(worker);
         }
         let sweeper = Sweeper::start(&pond).map_err(StartError::Threads)?;
+        let watcher = Watcher::start(reloader.clone()).map_err(StartError::Threads)?;
         let observed = Arc::new(Observed {
             started_micros: pond.clock().wall_micros(),
             pond: Arc::clone(&pond),
@@ -208,7 +210,7 @@ impl Sidecar {
                     // A worker that panicked has been told of already.
                     drop(worker.thread.join());
                 }
-                drop(sweeper);
+                drop((sweeper, watcher));
                 drained
             })
             .map_err(StartError::Threads)?;
@@ -220,6 +222,7 @@ impl Sidecar {
         Ok(Running {
             addresses,
             observed,
+            reloader,
             shutdown: Shutdown(stages),
             control: Some(control),
         })
@@ -306,6 +309,7 @@ fn bind_socket(socket: Option<&Socket>) -> Result<BoundSocket, StartError> {
 pub struct Running {
     addresses: Addresses,
     observed: Arc<Observed>,
+    reloader: Reloader,
     shutdown: Shutdown,
     control: Option<JoinHandle<Drained>>,
 }
@@ -359,6 +363,12 @@ impl Running {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.observed.connections()
+    }
+
+    /// Reads the configuration again.
+    #[must_use]
+    pub fn reloader(&self) -> &Reloader {
+        &self.reloader
     }
 
     /// A handle that ends it from elsewhere.

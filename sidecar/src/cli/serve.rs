@@ -3,21 +3,20 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
-use clap::{Args, ValueEnum};
-use millpond_core::cache;
+use clap::Args;
 use millpond_core::clock::Clock;
+use millpond_sidecar::config::{FILE_VARIABLE, Reading, Reloader, Source};
 use millpond_sidecar::descriptors;
-use millpond_sidecar::memory::{ByteSize, default_budget};
+use millpond_sidecar::memory::ByteSize;
 use millpond_sidecar::telemetry::log;
-use millpond_sidecar::{
-    Addresses, Config, DEFAULT_LISTEN, DEFAULT_PROBE, DEFAULT_SOCKET, Drained, Listening, Running,
-    Sidecar, Socket,
-};
+use millpond_sidecar::{Addresses, Drained, Listening, Running, Sidecar};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::warn;
+
+use super::overrides::{Overrides, file_or_usual};
 
 /// Serve the cache to the processes of this pod, or of this machine.
 ///
@@ -25,111 +24,69 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// the folder can be made, on a Unix socket; probes and metrics on every interface,
 /// because the kubelet calls the pod's address. What is cached is lost when it ends.
 ///
+/// A file, the environment and flags change that, each over the one before. The
+/// file's policies are read again when it changes, and on SIGHUP.
+///
 /// Ctrl-C or SIGTERM drains: no new connections, calls in flight finish. A second
 /// one ends it at once.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   millpond serve
-  millpond serve --memory 512MiB
-  millpond serve --listen 127.0.0.1:7570 --probe 127.0.0.1:7572 --no-socket
+  millpond serve --config millpond.yaml --memory 512MiB
+  millpond serve --listen 127.0.0.1:7570 --probe 127.0.0.1:7572 --admin off --no-socket
                                                  a second one on this machine
   millpond serve --socket /tmp/millpond.sock --no-listen            Unix socket only
   MILLPOND_LOG_FORMAT=json millpond serve
+  millpond check --effective                     what would be in force, and why
 
 Clients read MILLPOND_ADDR: http://127.0.0.1:7470 or unix:/run/millpond/millpond.sock.
 gRPC in Python, Ruby, PHP and C++ needs the channel option
 grpc.default_authority=localhost on a Unix socket.")]
 pub(crate) struct Serve {
-    /// TCP address of the cache; port 0 picks a free one
-    #[arg(long, value_name = "ADDR", env = "MILLPOND_LISTEN", default_value_t = DEFAULT_LISTEN)]
-    listen: SocketAddr,
+    /// The configuration file [default: /etc/millpond/millpond.yaml, if it is there]
+    #[arg(long, value_name = "PATH", env = FILE_VARIABLE)]
+    config: Option<PathBuf>,
 
-    /// Do not listen on TCP
-    #[arg(long, env = "MILLPOND_NO_LISTEN", value_parser = BoolishValueParser::new())]
-    no_listen: bool,
-
-    /// Unix socket of the cache, mode 0660 [default: /run/millpond/millpond.sock, if it can be made]
-    #[arg(long, value_name = "PATH", env = "MILLPOND_SOCKET")]
-    socket: Option<PathBuf>,
-
-    /// Do not listen on a Unix socket
-    #[arg(long, env = "MILLPOND_NO_SOCKET", value_parser = BoolishValueParser::new())]
-    no_socket: bool,
-
-    /// Address of /livez, /readyz, /startupz and /metrics
-    #[arg(long, value_name = "ADDR", env = "MILLPOND_PROBE", default_value_t = DEFAULT_PROBE)]
-    probe: SocketAddr,
-
-    /// Do not answer probes or metrics
-    #[arg(long, env = "MILLPOND_NO_PROBE", value_parser = BoolishValueParser::new())]
-    no_probe: bool,
-
-    /// What the cache may hold, as 512MiB or 1GiB [default: half of the container's limit, or 256MiB]
-    #[arg(long, value_name = "BYTES", env = "MILLPOND_MEMORY")]
-    memory: Option<ByteSize>,
-
-    /// Threads that serve [default: one a core]
-    #[arg(long, value_name = "N", env = "MILLPOND_WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    workers: Option<u16>,
-
-    /// Seconds that calls in flight get once told to end
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        env = "MILLPOND_DRAIN",
-        default_value_t = 25
-    )]
-    drain: u32,
-
-    /// How a log line looks; logs go to stderr
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        env = "MILLPOND_LOG_FORMAT",
-        default_value = "text"
-    )]
-    log_format: LogFormat,
-
-    /// What is logged: error, warn, info, or directives by module
-    #[arg(
-        long,
-        value_name = "FILTER",
-        env = "MILLPOND_LOG",
-        default_value = "info"
-    )]
-    log: String,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
+    #[command(flatten)]
+    overrides: Overrides,
 }
 
 pub(crate) fn run(serve: Serve) -> Result<(), String> {
     let clock = Clock::Kernel;
     let began = clock.precise();
-    let format = match serve.log_format {
-        LogFormat::Text => log::Format::Text,
-        LogFormat::Json => log::Format::Json,
-    };
-    log::start(format, &serve.log).map_err(|error| format!("--log: {error}"))?;
+    let file = file_or_usual(serve.config);
+    let reading = read(&serve.overrides.over(file))?;
+    let Reading {
+        config,
+        unknown,
+        warnings,
+        ..
+    } = reading;
+    log::start(config.log.format, &config.log.filter).map_err(|error| format!("log: {error}"))?;
+    for odd in unknown.iter().chain(&warnings) {
+        warn!("configuration: {odd}");
+    }
     // Signals first: one that comes while we start must drain, not kill.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
         .map_err(|error| format!("threads: {error}"))?;
-    let mut signals = {
+    let (mut signals, mut hangup) = {
         let _inside = runtime.enter();
-        Signals::new().map_err(|error| format!("signals: {error}"))?
+        let signals = Signals::new().map_err(|error| format!("signals: {error}"))?;
+        let hangup = signal(SignalKind::hangup());
+        (
+            signals,
+            hangup.map_err(|error| format!("signals: {error}"))?,
+        )
     };
 
-    let config = config(serve);
     descriptors::raise_for(config.max_connections);
     let (budget, workers, drain) = (config.cache.budget, config.workers, config.drain);
     let running = Sidecar::start(config).map_err(|error| error.to_string())?;
     let greeting = Greeting {
         addresses: running.addresses(),
+        file: running.reloader().state().file,
         budget: ByteSize(budget),
         workers,
         drain,
@@ -138,44 +95,50 @@ pub(crate) fn run(serve: Serve) -> Result<(), String> {
     // A closed stdout is no reason not to serve.
     drop(write!(io::stdout(), "{greeting}"));
     drop(io::stdout().flush());
-    runtime.block_on(until_ended(running, &mut signals));
+    runtime.block_on(until_ended(running, &mut signals, &mut hangup));
     Ok(())
 }
 
-fn config(serve: Serve) -> Config {
-    let defaults = Config::default();
-    let socket = match serve.socket {
-        Some(path) => Socket {
-            path,
-            optional: false,
-        },
-        None => Socket {
-            path: PathBuf::from(DEFAULT_SOCKET),
-            optional: true,
-        },
-    };
-    Config {
-        listen: (!serve.no_listen).then_some(serve.listen),
-        socket: (!serve.no_socket).then_some(socket),
-        probe: (!serve.no_probe).then_some(serve.probe),
-        cache: cache::Config {
-            budget: serve.memory.unwrap_or_else(default_budget).0,
-            ..cache::Config::default()
-        },
-        workers: serve.workers.map_or(defaults.workers, usize::from),
-        drain: Duration::from_secs(serve.drain.into()),
-        ..defaults
+/// The configuration, if nothing is wrong with it beyond keys that mean nothing:
+/// a rollback to a version that does not know a field yet must start.
+fn read(source: &Source) -> Result<Reading, String> {
+    let reading = source.read().map_err(|error| {
+        let file = source.file().unwrap_or(Path::new("")).display();
+        format!("{file}: cannot be read: {error}")
+    })?;
+    if reading.mistakes.is_empty() {
+        return Ok(reading);
     }
+    let all = reading.mistakes.iter().chain(&reading.unknown);
+    let all: Vec<_> = all.map(|mistake| format!("\n  {mistake}")).collect();
+    Err(format!("the configuration is wrong:{}", all.concat()))
 }
 
-async fn until_ended(running: Running, signals: &mut Signals) -> Drained {
-    signals.next().await;
+async fn until_ended(running: Running, signals: &mut Signals, hangup: &mut Signal) -> Drained {
+    loop {
+        tokio::select! {
+            _ = signals.next() => break,
+            _ = hangup.recv() => reload(running.reloader().clone()),
+        }
+    }
     running.shutdown_handle().drain();
     let ended = tokio::task::spawn_blocking(move || running.join());
     tokio::select! {
         drained = ended => drained.unwrap_or(Drained { cut_off: 0 }),
         code = signals.next() => std::process::exit(code),
     }
+}
+
+/// Reads the configuration again, off the thread that waits for signals. What comes
+/// of it is logged where it is done.
+fn reload(reloader: Reloader) {
+    drop(tokio::task::spawn_blocking(move || {
+        if reloader.state().file.is_none() {
+            warn!("SIGHUP: there is no configuration file to read again");
+        } else {
+            drop(reloader.reload());
+        }
+    }));
 }
 
 /// What ends a process politely.
@@ -206,6 +169,7 @@ impl Signals {
 /// What is said once it serves.
 struct Greeting<'a> {
     addresses: &'a Addresses,
+    file: Option<PathBuf>,
     budget: ByteSize,
     workers: usize,
     drain: Duration,
@@ -237,6 +201,9 @@ impl fmt::Display for Greeting<'_> {
                 "  probe   http://{address} (/livez /readyz /startupz /metrics)"
             )?,
             Listening::Off(why) => writeln!(f, "  probe   not answered: {why}")?,
+        }
+        if let Some(file) = &self.file {
+            writeln!(f, "  config  {}", file.display())?;
         }
         writeln!(f, "Try:")?;
         let client = "cargo run --release --example read_through -p millpond-client";

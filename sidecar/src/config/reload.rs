@@ -1,0 +1,326 @@
+//! Another configuration for a sidecar that serves: all of a file, or none of it.
+//!
+//! Policies come into force at once; whatever a process takes only when it starts is
+//! named as waiting for a restart. A file with a mistake changes nothing: the last
+//! good one stays in force, and what is wrong is logged once for each content.
+//!
+//! The file is looked at once a second (`docs/adr/0009`): where its identity has
+//! changed it is read, and what it says comes into force when two looks in a row saw
+//! the same, so that a file that is being written is not taken for a short one.
+//! Asked for by hand it is read at once.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use millpond_core::cache::Pond;
+use millpond_core::clock::Time;
+use parking_lot::Mutex;
+use tracing::{info, warn};
+
+use super::Config;
+use super::reading::Reading;
+use super::source::{Source, Sourced, bytes_of, hash};
+use super::table::PROCESS;
+
+mod watch;
+
+pub(crate) use watch::Watcher;
+
+/// Mistakes that are kept and logged of one file.
+const KEPT: usize = 50;
+/// How often a file that changes while it is read is read again, before it is left
+/// for the next look.
+const ATTEMPTS: usize = 5;
+
+/// A file that is obeyed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// What it says that takes effect only when the process is started again, such as
+    /// `memory: 1GiB is said, 512MiB is in force`.
+    pub after_restart: Vec<String>,
+}
+
+/// The configuration that is in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InForce {
+    /// The file, if there is one.
+    pub file: Option<PathBuf>,
+    /// Of the bytes of the file that is obeyed; empty without one.
+    pub hash: String,
+    /// How long it has been in force.
+    pub age: Duration,
+    /// Files that came into force since the start.
+    pub reloads: u64,
+    /// Files that did not.
+    pub refused: u64,
+    /// Why the last one did not; empty when it did.
+    pub errors: Vec<String>,
+    /// What waits for a restart.
+    pub after_restart: Vec<String>,
+}
+
+/// Reads the configuration again.
+#[derive(Clone, Debug)]
+pub struct Reloader(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    source: Source,
+    /// What the process was started with.
+    running: Config,
+    pond: Arc<Pond>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    hash: Option<String>,
+    since: Time,
+    reloads: u64,
+    refused: u64,
+    errors: Vec<String>,
+    after_restart: Vec<String>,
+    /// What was refused last, by its hash or by why it could not be read.
+    refused_last: Option<String>,
+    seen: Option<Identity>,
+    /// The hash that the last look saw, when it was neither obeyed nor refused.
+    pending: Option<String>,
+}
+
+/// What changes whenever a file is written or replaced. Of what a link leads to:
+/// kubelet replaces a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    file: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    fn of(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|file| Self::in_metadata(&file))
+    }
+
+    fn in_metadata(file: &Metadata) -> Self {
+        Self {
+            file: (file.dev(), file.ino()),
+            size: file.size(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        }
+    }
+}
+
+impl Reloader {
+    /// For a sidecar that was started with `running`.
+    pub(crate) fn new(running: &Config, pond: &Arc<Pond>) -> Self {
+        let Sourced { source, hash } = running.source.clone().unwrap_or_else(|| Sourced {
+            source: Source::default(),
+            hash: None,
+        });
+        Self(Arc::new(Inner {
+            source,
+            running: running.clone(),
+            pond: Arc::clone(pond),
+            state: Mutex::new(State {
+                hash,
+                since: pond.clock().precise(),
+                reloads: 0,
+                refused: 0,
+                errors: Vec::new(),
+                after_restart: Vec::new(),
+                refused_last: None,
+                seen: None,
+                pending: None,
+            }),
+        }))
+    }
+
+    /// What is in force.
+    #[must_use]
+    pub fn state(&self) -> InForce {
+        let state = self.0.state.lock();
+        InForce {
+            file: self.0.source.file().map(Path::to_owned),
+            hash: state.hash.clone().unwrap_or_default(),
+            age: self.0.pond.clock().precise().since(state.since),
+            reloads: state.reloads,
+            refused: state.refused,
+            errors: state.errors.clone(),
+            after_restart: state.after_restart.clone(),
+        }
+    }
+
+    /// Reads the file now. Blocks for the milliseconds that takes.
+    ///
+    /// # Errors
+    /// All that is wrong with it, a line each; then nothing has changed.
+    pub fn reload(&self) -> Result<Applied, Vec<String>> {
+        let Some(path) = self.0.source.file() else {
+            return Err(vec![
+                "there is no configuration file to read again".to_owned(),
+            ]);
+        };
+        let mut state = self.0.state.lock();
+        let whole = whole_of(path)
+            .and_then(|whole| whole.ok_or_else(|| io::Error::other("it changes while it is read")));
+        match whole {
+            Ok((identity, bytes)) => {
+                state.seen = Some(identity);
+                self.0.consider(&mut state, &bytes)
+            }
+            Err(error) => {
+                let why = self.0.why_unreadable(&error);
+                self.0.refuse(&mut state, why.clone(), vec![why])
+            }
+        }
+    }
+
+    /// Looks whether the file has changed, and obeys it once it no longer does.
+    fn look(&self) {
+        let Some(path) = self.0.source.file() else {
+            return;
+        };
+        let mut state = self.0.state.lock();
+        let seen = Identity::of(path);
+        if state.pending.is_none()
+            && let Ok(seen) = &seen
+            && state.seen.as_ref() == Some(seen)
+        {
+            return;
+        }
+        let (identity, bytes) = match whole_of(path) {
+            Ok(Some(whole)) => whole,
+            Ok(None) => return, // at the next look
+            Err(error) => {
+                // Whoever replaces a file in two steps is given the time of a look.
+                let why = self.0.why_unreadable(&error);
+                let again = state.pending.replace(why.clone()).as_ref() == Some(&why);
+                if again && state.refused_last.as_ref() != Some(&why) {
+                    drop(self.0.refuse(&mut state, why.clone(), vec![why]));
+                }
+                return;
+            }
+        };
+        let found = hash(&bytes);
+        if state.hash.as_ref() == Some(&found) {
+            state.seen = Some(identity);
+            state.pending = None;
+            if state.refused_last.take().is_some() {
+                state.errors.clear();
+                info!("configuration: the file is again what is in force");
+            }
+            return;
+        }
+        let stands = state.pending.as_ref() == Some(&found);
+        if !stands {
+            state.pending = Some(found);
+            return;
+        }
+        state.seen = Some(identity);
+        state.pending = None;
+        if state.refused_last.as_ref() != Some(&found) {
+            drop(self.0.consider(&mut state, &bytes));
+        }
+    }
+}
+
+impl Inner {
+    fn consider(&self, state: &mut State, bytes: &[u8]) -> Result<Applied, Vec<String>> {
+        state.pending = None;
+        let found = hash(bytes);
+        let reading = self.source.read_bytes(Some(bytes));
+        if !reading.mistakes.is_empty() {
+            let mistakes = reading.mistakes.len();
+            let kept = reading.mistakes.iter().take(KEPT);
+            let mut errors: Vec<_> = kept.map(ToString::to_string).collect();
+            if mistakes > KEPT {
+                errors.push(format!("and {} more", mistakes - KEPT));
+            }
+            return self.refuse(state, found, errors);
+        }
+        if state.hash.as_ref() != Some(&found) {
+            for odd in reading.unknown.iter().chain(&reading.warnings) {
+                warn!("configuration: {odd}");
+            }
+        }
+        Ok(self.obey(state, found, reading))
+    }
+
+    fn obey(&self, state: &mut State, found: String, reading: Reading) -> Applied {
+        let mut config = reading.config;
+        let after_restart = differences(&mut self.running.clone(), &mut config);
+        let cache = config.cache;
+        self.pond.reconfigure(cache.declared, cache.undeclared);
+        info!(hash = found, "configuration: in force");
+        for waits in &after_restart {
+            warn!("configuration: after a restart: {waits}");
+        }
+        state.hash = Some(found);
+        state.since = self.pond.clock().precise();
+        state.reloads += 1;
+        state.errors.clear();
+        state.refused_last = None;
+        state.after_restart.clone_from(&after_restart);
+        Applied { after_restart }
+    }
+
+    fn why_unreadable(&self, error: &io::Error) -> String {
+        let file = self.source.file().unwrap_or(Path::new(""));
+        format!("{}: cannot be read: {error}", file.display())
+    }
+
+    /// Keeps what is in force. `what` was refused: its hash, or why it was not read.
+    fn refuse(
+        &self,
+        state: &mut State,
+        what: String,
+        errors: Vec<String>,
+    ) -> Result<Applied, Vec<String>> {
+        state.refused += 1;
+        let again = state.refused_last.as_ref() == Some(&what);
+        if again {
+            warn!("configuration: refused again, as it was");
+        } else {
+            for error in &errors {
+                warn!("configuration: {error}");
+            }
+            warn!("configuration: refused; the last good one stays in force");
+        }
+        state.refused_last = Some(what);
+        state.errors.clone_from(&errors);
+        Err(errors)
+    }
+}
+
+/// The fields in which what is said differs from what the process runs with.
+fn differences(running: &mut Config, said: &mut Config) -> Vec<String> {
+    PROCESS
+        .iter()
+        .filter_map(|field| {
+            let (running, said) = (field.slot.show(running), field.slot.show(said));
+            let path = field.path();
+            (running != said).then(|| format!("{path}: {said} is said, {running} is in force"))
+        })
+        .collect()
+}
+
+/// A file's bytes as they were at one moment; `None` when it keeps changing.
+fn whole_of(path: &Path) -> io::Result<Option<(Identity, Vec<u8>)>> {
+    for _ in 0..ATTEMPTS {
+        let before = Identity::of(path)?;
+        let bytes = bytes_of(path)?;
+        if Identity::of(path)? == before {
+            return Ok(Some((before, bytes)));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests;
