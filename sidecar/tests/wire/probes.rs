@@ -153,6 +153,8 @@ async fn those_that_connect_and_say_nothing_do_not_shut_the_kubelet_out() {
     const SILENT: usize = 200;
     let pod = Pod::start();
     let address = pod.running.probe().expect("it answers probes");
+    let mut scraper = TcpStream::connect(address).await.expect("it accepts");
+    assert!(answered(&mut scraper).await);
     let mut silent = Vec::new();
     for _ in 0..SILENT {
         silent.push(TcpStream::connect(address).await.expect("it accepts"));
@@ -160,16 +162,38 @@ async fn those_that_connect_and_say_nothing_do_not_shut_the_kubelet_out() {
     for path in ["/livez", "/readyz", "/metrics"] {
         assert_eq!(status(&pod, "GET", path).await, "HTTP/1.1 200 OK", "{path}");
     }
-    // The first of them had to go, and there are not more than may be.
+    assert!(answered(&mut scraper).await, "who has asked is kept");
+    // The first of them had to go, the last is here, and not more than may be.
     let mut left = 0;
+    let mut last_is_left = false;
     for mut peer in silent {
+        last_is_left = false;
         let mut byte = [0];
         let gone = std::time::Duration::from_millis(1);
         // Nothing is sent to it: either it is closed, or there is nothing to read.
         match tokio::time::timeout(gone, peer.read(&mut byte)).await {
-            Err(_) => left += 1,
+            Err(_) => {
+                left += 1;
+                last_is_left = true;
+            }
             Ok(read) => assert!(matches!(read, Ok(0) | Err(_))),
         }
     }
-    assert!(left <= 64, "{left}");
+    assert!(left <= 64 && last_is_left, "{left}");
+}
+
+/// Asks on a connection that stays open, and reads the answer to its end.
+async fn answered(stream: &mut TcpStream) -> bool {
+    let request = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+    if stream.write_all(request).await.is_err() {
+        return false;
+    }
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\nok\n") {
+        match stream.read_u8().await {
+            Ok(byte) => answer.push(byte),
+            Err(_) => return false,
+        }
+    }
+    answer.starts_with(b"HTTP/1.1 200 OK")
 }
