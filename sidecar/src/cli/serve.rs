@@ -54,18 +54,6 @@ pub(crate) struct Serve {
 pub(crate) fn run(serve: Serve) -> Result<(), String> {
     let clock = Clock::Kernel;
     let began = clock.precise();
-    let file = file_or_usual(serve.config);
-    let reading = read(&serve.overrides.over(file))?;
-    let Reading {
-        config,
-        unknown,
-        warnings,
-        ..
-    } = reading;
-    log::start(config.log.format, &config.log.filter).map_err(|error| format!("log: {error}"))?;
-    for odd in unknown.iter().chain(&warnings) {
-        warn!("configuration: {odd}");
-    }
     // Signals first: one that comes while we start must drain, not kill.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -81,6 +69,18 @@ pub(crate) fn run(serve: Serve) -> Result<(), String> {
         )
     };
 
+    let file = file_or_usual(serve.config);
+    let reading = read(&serve.overrides.over(file))?;
+    let Reading {
+        config,
+        unknown,
+        warnings,
+        ..
+    } = reading;
+    log::start(config.log.format, &config.log.filter).map_err(|error| format!("log: {error}"))?;
+    for odd in unknown.iter().chain(&warnings) {
+        warn!("configuration: {odd}");
+    }
     descriptors::raise_for(config.max_connections);
     let (budget, workers, drain) = (config.cache.budget, config.workers, config.drain);
     let running = Sidecar::start(config).map_err(|error| error.to_string())?;

@@ -13,7 +13,7 @@ use super::table::{CACHES, UNDECLARED, USUAL_GRACE};
 use crate::memory::{self, Allowed, ByteSize};
 
 /// Bytes that an idle connection takes.
-const CONNECTION: u64 = 33 << 10;
+const CONNECTION: u64 = 34 << 10;
 
 pub(crate) fn check(reading: &mut Reading) {
     // A field that is wrong still has the value from before: what that says together
@@ -74,8 +74,9 @@ fn policies(reading: &mut Reading, wrong: &HashSet<String>) {
             };
             reading.wrong(place, &field_path, problem, &expected);
         }
-        if policy.max_value as u64 > reading.config.cache.budget {
-            let path = inside(&path, "max_value");
+        let path = inside(&path, "max_value");
+        let said = reading.place(&path) != Place::Default;
+        if said && policy.max_value as u64 > reading.config.cache.budget {
             warn(
                 reading,
                 &path,
@@ -148,18 +149,26 @@ fn memory(reading: &mut Reading) {
         Allowed::Machine => "what the machine has",
     };
     let config = &reading.config;
-    let connections = CONNECTION.saturating_mul(config.max_connections as u64);
+    // As many as there may be unless it is said are a bound and no plan.
+    let connections = match reading.place("limits.connections") {
+        Place::Default => 0,
+        _ => CONNECTION.saturating_mul(config.max_connections as u64),
+    };
     let (budget, in_flight) = (config.cache.budget, config.in_flight);
     let together = budget.saturating_add(in_flight);
     if together.saturating_add(connections) <= allowed {
         return;
     }
-    let [budget, in_flight, connections] =
-        [budget, in_flight, connections].map(|bytes| format!("{:#}", ByteSize(bytes)));
-    let problem = format!(
-        "memory {budget}, in_flight {in_flight} and limits.connections {connections} are more than {of}, {:#}",
-        ByteSize(allowed)
+    let mut parts = format!(
+        "memory {:#} and in_flight {:#}",
+        ByteSize(budget),
+        ByteSize(in_flight)
     );
+    if connections > 0 {
+        parts.push_str(" and what limits.connections may take, ");
+        parts.push_str(&format!("{:#}", ByteSize(connections)));
+    }
+    let problem = format!("{parts}, are more than {of}, {:#}", ByteSize(allowed));
     warn(reading, "memory", problem, "them to fit");
 }
 

@@ -70,7 +70,10 @@ pub(crate) const DOCUMENT: &str = "(document)";
 
 /// `name` inside `path`.
 pub(crate) fn inside(path: &str, name: &str) -> String {
-    let name = cut(name);
+    let name = match cut(name) {
+        name if name.is_empty() => "\"\"".to_owned(),
+        name => name,
+    };
     if path == DOCUMENT {
         name
     } else {

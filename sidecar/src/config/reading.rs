@@ -243,8 +243,9 @@ impl Reading {
 
     fn unknown(&mut self, path: &str, entry: &Entry, names: Vec<&str>) {
         let near = nearest(&entry.key, names.iter().copied()).map(str::to_owned);
-        let elsewhere = || elsewhere(path, &entry.key);
-        let problem = match near.or_else(elsewhere) {
+        let meant = || meant(&entry.key).filter(|meant| names.contains(meant));
+        let near = near.or_else(|| meant().map(str::to_owned));
+        let problem = match near.or_else(|| elsewhere(path, &entry.key)) {
             Some(near) => format!("unknown key, much like {near}"),
             None if entry.key == "<<" => "unknown key: YAML 1.2 merges nothing".to_owned(),
             None => "unknown key".to_owned(),
@@ -316,6 +317,19 @@ fn found_text(text: &str, wrong: Wrong) -> String {
         Wrong::Form => format!("found \"{text}\""),
         Wrong::Because(why) => format!("found \"{text}\", {why}"),
         Wrong::Hidden(why) => format!("found a value {why}"),
+    }
+}
+
+/// What other caches call it, as it is called here.
+fn meant(key: &str) -> Option<&'static str> {
+    match key {
+        "ttl" | "max_age" | "expiry" | "expires" => Some("fresh"),
+        "swr" | "stale_while_revalidate" | "grace" => Some("stale"),
+        "sie" | "keep" => Some("stale_if_error"),
+        "timeout" | "lock" => Some("lease"),
+        "level" => Some("filter"),
+        "size" | "budget" | "capacity" => Some("memory"),
+        _ => None,
     }
 }
 

@@ -82,14 +82,16 @@ pub fn reference() -> String {
         "The file is the one that `--config` or `{FILE_VARIABLE}` names, else `{DEFAULT_FILE}` if it is there.\n"
     );
     page.push_str("## The process\n\nTaken when the process starts.\n\n");
-    page.push_str("| field | | default | flag and variable |\n|---|---|---|---|\n");
+    page.push_str("| field | | takes | unless said | flag, variable |\n|---|---|---|---|---|\n");
     let mut defaults = Config::default();
     for field in PROCESS.iter().filter(|field| field.group.is_empty()) {
         of_process(&mut page, field, &mut defaults);
     }
     for (group, doc) in GROUPS {
         let _ = writeln!(page, "\n### `{group}`\n\n{doc}.\n");
-        page.push_str("| field | | default | flag and variable |\n|---|---|---|---|\n");
+        page.push_str(
+            "| field | | takes | unless said | flag, variable |\n|---|---|---|---|---|\n",
+        );
         for field in PROCESS.iter().filter(|field| field.group == group) {
             of_process(&mut page, field, &mut defaults);
         }
@@ -99,7 +101,7 @@ pub fn reference() -> String {
         "\n## Caches\n\n`{CACHES}` has a policy by name, for every tenant; a name is 1 to 64 of `a-z`, digits, `.`, `_` and `-`.\n\
          `{UNDECLARED}` is the policy of every other name. Calls may ask for other times for their own value.\n"
     );
-    page.push_str("| field | | declared | undeclared |\n|---|---|---|---|\n");
+    page.push_str("| field | | takes | declared | undeclared |\n|---|---|---|---|---|\n");
     let (mut declared, mut undeclared) = (Policy::declared(), Policy::undeclared());
     for field in POLICY.iter() {
         let Field {
@@ -107,7 +109,7 @@ pub fn reference() -> String {
         } = field;
         let (here, there) = (slot.show(&mut declared), slot.show(&mut undeclared));
         let expected = slot.expected();
-        let _ = writeln!(page, "| `{name}` | {doc}: {expected} | {here} | {there} |");
+        let _ = writeln!(page, "| `{name}` | {doc} | {expected} | {here} | {there} |");
     }
     page.push('\n');
     page.push_str(CHECKING.trim_end());
@@ -121,6 +123,6 @@ fn of_process(page: &mut String, field: &Field<Config>, defaults: &mut Config) {
     let (flag, variable) = (field.flag(), field.variable());
     let _ = writeln!(
         page,
-        "| `{path}` | {doc}: {expected} | {default} | `--{flag}` `{variable}` |"
+        "| `{path}` | {doc} | {expected} | {default} | `--{flag}`, `{variable}` |"
     );
 }

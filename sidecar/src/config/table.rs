@@ -26,6 +26,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 /// Leases are never shorter, so none is configured to be.
 const SHORTEST_LEASE: Duration = Duration::from_millis(10);
+/// A peer on a slow link is not hung up on.
+const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 /// What one message may be, so nothing larger ever comes.
 const LARGEST_VALUE: u64 = 4 << 20;
 /// Two of the largest messages: one on its way in, one on its way out.
@@ -162,7 +164,7 @@ fn process() -> Vec<Field<Config>> {
         ),
         Field::new(
             top("memory"),
-            Amount { least: 1 << 20 },
+            Amount { least: 1 << 10 },
             |config: &mut Config| &mut config.cache.budget,
             "What entries may take: keys, values, and about 850 bytes each",
         )
@@ -173,7 +175,7 @@ fn process() -> Vec<Field<Config>> {
                 least: LEAST_IN_FLIGHT,
             },
             |config: &mut Config| &mut config.in_flight,
-            "Bytes of messages that may be received or sent at once, beside `memory`",
+            "Bytes that calls may hold at once, beside `memory`: messages being received or handled, replies not yet written, 2KiB a call",
         )
         .unless_said("64MiB, or as much as `memory` where that is less"),
         Field::new(
@@ -202,7 +204,7 @@ fn process() -> Vec<Field<Config>> {
                 auto: None,
             },
             |config: &mut Config| &mut config.max_connections,
-            "Connections open; more are closed as they arrive. About 33KiB each when idle",
+            "Connections open; more are closed as they arrive. About 34KiB each when idle",
         ),
         Field::new(
             limit("calls_per_connection"),
@@ -211,7 +213,7 @@ fn process() -> Vec<Field<Config>> {
                 auto: None,
             },
             |config: &mut Config| &mut config.max_calls,
-            "Calls open on one connection. About 2KiB each while they wait",
+            "Calls open on one connection; `in_flight` bounds what all of them hold together",
         ),
         Field::new(
             limit("loads"),
@@ -254,8 +256,24 @@ fn process() -> Vec<Field<Config>> {
     fields
 }
 
-fn said_and_sent() -> [Field<Config>; 4] {
+fn said_and_sent() -> [Field<Config>; 6] {
+    let wait = || Time {
+        least: SHORTEST_WAIT,
+        most: HOUR,
+    };
     [
+        Field::new(
+            ("limits", "patience"),
+            wait(),
+            |config: &mut Config| &mut config.patience,
+            "How long a peer may take to begin to speak, to send a message whole, to take a reply, to answer a ping",
+        ),
+        Field::new(
+            ("limits", "ping_every"),
+            wait(),
+            |config: &mut Config| &mut config.ping_every,
+            "How long a peer may be silent before it is asked whether it still lives",
+        ),
         Field::new(
             ("log", "format"),
             Word {

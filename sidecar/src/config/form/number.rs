@@ -44,7 +44,8 @@ where
         // A number that was just written is one.
         let most: Json = serde_json::from_str(&most).unwrap_or(Json::Null);
         let number = json!({ "type": "integer", "minimum": 1, "maximum": most });
-        let quoted = json!({ "type": "string", "pattern": "^[0-9]+$" });
+        let quoted =
+            json!({ "type": "string", "pattern": "^[0-9]+([.][0-9]+)?([eE][+]?[0-9]+)?$" });
         match self.auto {
             Some(_) => json!({ "anyOf": [number, quoted, { "const": "auto" }] }),
             None => json!({ "anyOf": [number, quoted] }),
@@ -93,7 +94,7 @@ impl Form for Ratio {
         };
         json!({ "anyOf": [
             { "type": "number", "minimum": 0, most: self.most },
-            { "type": "string", "pattern": "^[0-9]*[.]?[0-9]+$" },
+            { "type": "string", "pattern": "^[0-9]*[.]?[0-9]*([eE][+-]?[0-9]+)?$" },
         ] })
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::{Form, Wrong};
 use crate::memory::{self, ByteSize};
 
-const WRITTEN: &str = "[0-9]+ ?(B|Ki|Mi|Gi|KiB|MiB|GiB)?";
+const WRITTEN: &str = "[0-9]+([.][0-9]+)?([eE][+]?[0-9]+)? ?(B|Ki|Mi|Gi|KiB|MiB|GiB)?";
 
 /// A number of bytes within bounds.
 pub(crate) struct Size {

@@ -87,7 +87,7 @@ fn bytes_are_read_as_kubernetes_and_as_people_write_them() {
     let amount = Amount { least: MIB };
     let all = amount.read("100%").expect("this machine has memory");
     let half = amount.read("50%").expect("and half of it");
-    assert!(half <= all / 2 && half >= all / 2 - 2 * MIB && half % MIB == 0);
+    assert!(half <= all / 2 && half >= all / 2 - 2 * MIB && half.is_multiple_of(MIB));
     for wrong in ["0%", "101%", "%", "1.5%", "-5%", "1048575"] {
         assert!(amount.read(wrong).is_err(), "{wrong}");
     }
