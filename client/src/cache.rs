@@ -7,12 +7,13 @@
 use std::fmt::Display;
 use std::future::Future;
 
+use bytes::Bytes;
 use millpond_core::cache::{CacheName, TenantId};
 
 use crate::embedded::Local;
 use crate::error::Error;
 use crate::invalidation::{Invalidated, Invalidation, Target};
-use crate::loaded::{Context, Item, Loaded, Revalidated};
+use crate::loaded::{Context, Item, Loaded, LoadedMany, Revalidated};
 use crate::millpond::Backend;
 use crate::options::{Options, reading};
 use crate::place::Place;
@@ -71,6 +72,21 @@ impl Cache {
         self.tenant(tenant)?.get(key).await
     }
 
+    /// See [`TenantCache::get_many`].
+    ///
+    /// # Errors
+    /// For each key as there, and as [`tenant`](Self::tenant).
+    pub async fn get_many<K: AsRef<[u8]>>(
+        &self,
+        tenant: &str,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Vec<Result<Held, Error>> {
+        match self.tenant(tenant) {
+            Ok(tenant) => tenant.get_many(keys).await,
+            Err(error) => each(keys, &error),
+        }
+    }
+
     /// See [`TenantCache::get_or_load`].
     ///
     /// # Errors
@@ -110,6 +126,28 @@ impl Cache {
         tenant.get_or_revalidate(key, loader).await
     }
 
+    /// See [`TenantCache::get_many_or_load`].
+    ///
+    /// # Errors
+    /// For each key as there, and as [`tenant`](Self::tenant).
+    pub async fn get_many_or_load<K, F, Fut, E>(
+        &self,
+        tenant: &str,
+        keys: impl IntoIterator<Item = K>,
+        loader: F,
+    ) -> Vec<Result<Option<Value>, Error<E>>>
+    where
+        K: AsRef<[u8]>,
+        F: Fn(Vec<Bytes>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<LoadedMany<E>, E>> + Send + 'static,
+        E: Display + Send + 'static,
+    {
+        match self.tenant(tenant) {
+            Ok(tenant) => tenant.get_many_or_load(keys, loader).await,
+            Err(error) => each(keys, &error),
+        }
+    }
+
     /// See [`TenantCache::set`].
     ///
     /// # Errors
@@ -121,6 +159,20 @@ impl Cache {
         item: impl Into<Item>,
     ) -> Result<Version, Error> {
         self.tenant(tenant)?.set(key, item).await
+    }
+
+    /// See [`TenantCache::set_over`].
+    ///
+    /// # Errors
+    /// As there, and as [`tenant`](Self::tenant).
+    pub async fn set_over(
+        &self,
+        tenant: &str,
+        held: Version,
+        key: impl AsRef<[u8]>,
+        item: impl Into<Item>,
+    ) -> Result<Option<Version>, Error> {
+        self.tenant(tenant)?.set_over(held, key, item).await
     }
 
     /// See [`TenantCache::invalidate`].
@@ -179,4 +231,12 @@ impl Cache {
     ) -> Result<Invalidated, Error> {
         self.tenant(tenant)?.invalidate_with(target, how).await
     }
+}
+
+/// The same error for each of the keys.
+pub(crate) fn each<K, T, E>(
+    keys: impl IntoIterator<Item = K>,
+    error: &Error,
+) -> Vec<Result<T, Error<E>>> {
+    keys.into_iter().map(|_| Err(error.echo())).collect()
 }

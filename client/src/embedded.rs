@@ -5,15 +5,17 @@
 //! value's. [`Local::with`] counts none.
 
 mod config;
+mod many;
 mod turn;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use millpond_core::cache::lookup::Levels;
 use millpond_core::cache::{
-    Answer, Entry, Hit, LoadBy, Mode, Pond, Reason, Scope, ScopeError, Source, Sweeper, Want,
-    Write, WriteError, Written,
+    Answer, Entry, Hit, Lease, LoadBy, Mode, Pond, Reason, Scope, ScopeError, Source, Sweeper,
+    Want, Write, WriteError, Written,
 };
 use millpond_core::clock::Time;
 use millpond_core::version::{Position, Version as CoreVersion};
@@ -44,6 +46,15 @@ impl Embedded {
         Self {
             timer: Timer::new(pond.clock().clone()),
             _sweeper: Sweeper::start(&pond).ok(),
+            levels: Levels::new(pond, None),
+        }
+    }
+
+    /// For a pond that keeps nothing.
+    pub(crate) fn unswept(pond: Arc<Pond>) -> Self {
+        Self {
+            timer: Timer::new(pond.clock().clone()),
+            _sweeper: None,
             levels: Levels::new(pond, None),
         }
     }
@@ -99,26 +110,61 @@ impl Local {
         self.peek(key)
     }
 
-    pub(crate) async fn read(&self, key: &[u8], options: &Options, load: LoadBy) -> Reply {
+    pub(crate) async fn read(
+        &self,
+        key: &[u8],
+        options: &Options,
+        load: LoadBy,
+    ) -> Result<Reply, Error> {
+        self.confirm(options)?;
         let deadline = match load {
             LoadBy::Nobody => Time::ZERO,
-            LoadBy::Caller => self.home.pond().clock().precise().after(options.wait),
+            LoadBy::Caller => self.in_time(options.patience()),
         };
-        let want = Want {
-            load,
-            deadline,
-            fresh_only: options.fresh_only,
-            lease: options.lease,
-        };
-        let home = &self.home;
-        let answer = home.levels.get(&home.timer, &self.scope, key, want).await;
-        self.reply(answer)
+        let answer = self.ask(key, options, load, deadline).await;
+        Ok(self.reply(answer, options))
     }
 
-    fn reply(&self, answer: Answer) -> Reply {
+    /// What the core answers.
+    pub(crate) async fn ask(
+        &self,
+        key: &[u8],
+        options: &Options,
+        load: LoadBy,
+        deadline: Time,
+    ) -> Answer {
+        let want = want(options, load, deadline);
+        let home = &self.home;
+        home.levels.get(&home.timer, &self.scope, key, want).await
+    }
+
+    /// Whether what is held here is as new as the caller wants it: all that this
+    /// process vouches for it has applied.
+    fn confirm(&self, options: &Options) -> Result<(), Error> {
+        let known = |version| {
+            Position::decode(version).is_some_and(|position| self.home.pond().confirms(position))
+        };
+        match &options.at_least {
+            Some(version) if !known(version.as_bytes()) => Err(Error::Unconfirmed {
+                message: "the version was issued by another process".to_owned(),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn in_time(&self, patience: Duration) -> Time {
+        self.home.pond().clock().precise().after(patience)
+    }
+
+    /// Takes hold of a lease.
+    pub(crate) fn turn(&self, lease: Lease, options: &Options) -> Turn {
+        Turn::new(&self.home, lease, options)
+    }
+
+    fn reply(&self, answer: Answer, options: &Options) -> Reply {
         let turn = answer
             .lease
-            .map(|lease| reply::Turn::Embedded(Turn::new(&self.home, lease)));
+            .map(|lease| reply::Turn::Embedded(self.turn(lease, options)));
         if let Some(hit) = answer.found {
             let stale = answer.stale.then(|| {
                 Box::new(Stale {
@@ -191,6 +237,15 @@ impl Local {
 
     fn version(&self, version: CoreVersion) -> Version {
         self.home.version(version)
+    }
+}
+
+fn want(options: &Options, load: LoadBy, deadline: Time) -> Want {
+    Want {
+        load,
+        deadline,
+        fresh_only: options.fresh_only,
+        lease: options.lease,
     }
 }
 

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::time::Duration;
 
-use millpond_core::cache::{BadField, LoadError, ScopeError, WriteError};
+use millpond_core::cache::{BadField, LoadError, MAX_LOAD_ERROR_LEN, ScopeError, WriteError};
 
 /// Why a call brought nothing. `E` is the error of the caller's own loader;
 /// calls that load nothing never return [`Error::Load`].
@@ -54,9 +54,20 @@ pub enum Error<E = Infallible> {
         /// What the sidecar said.
         message: String,
     },
-    /// The sidecar cannot be reached or did not answer in time. What it was asked
-    /// to do may or may not have been done. Nothing is retried; the next call
-    /// connects again.
+    /// The version that was asked for by `at_least` was issued by another process,
+    /// or another run of the sidecar, and cannot be confirmed here. Only for reads
+    /// that load nothing: those that load do so for themselves.
+    Unconfirmed {
+        /// What it said.
+        message: String,
+    },
+    /// The sidecar cannot be reached, or did not answer in time, or its connection
+    /// broke. What a write was to do may or may not have been done: an invalidation
+    /// that ended so must be made again. Calls that the sidecar certainly did not
+    /// process were made again already, and connecting again is under way; while
+    /// that does not succeed, calls fail at once with this error. Reads with a
+    /// loader do not, where [`LoadDirectly`](crate::OnUnavailable::LoadDirectly) is
+    /// chosen.
     Unavailable {
         /// What happened.
         message: String,
@@ -110,6 +121,7 @@ impl<E> Error<E> {
             Self::BadField(bad) => Error::BadField(bad),
             Self::Rejected { message } => Error::Rejected { message },
             Self::Denied { message } => Error::Denied { message },
+            Self::Unconfirmed { message } => Error::Unconfirmed { message },
             Self::Unavailable { message } => Error::Unavailable { message },
             #[cfg(feature = "json")]
             Self::Json(error) => Error::Json(error),
@@ -124,6 +136,57 @@ impl<E> Error<E> {
     }
 }
 
+impl<E: fmt::Display> Error<E> {
+    /// The same error for another key of the same load, whose own there is but one.
+    pub(crate) fn echo<F>(&self) -> Error<F> {
+        match self {
+            Self::Load(error) => Error::Failed {
+                message: shortened(error),
+                retry_after: None,
+            },
+            Self::Failed {
+                message,
+                retry_after,
+            } => Error::Failed {
+                message: message.clone(),
+                retry_after: *retry_after,
+            },
+            Self::WaitExpired => Error::WaitExpired,
+            Self::Shed { retry_after } => Error::Shed {
+                retry_after: *retry_after,
+            },
+            Self::OverBudget { retry_after } => Error::OverBudget {
+                retry_after: *retry_after,
+            },
+            Self::BreakerOpen { retry_after } => Error::BreakerOpen {
+                retry_after: *retry_after,
+            },
+            Self::BadField(bad) => Error::BadField(bad.clone()),
+            Self::Rejected { message } => Error::Rejected {
+                message: message.clone(),
+            },
+            Self::Denied { message } => Error::Denied {
+                message: message.clone(),
+            },
+            Self::Unconfirmed { message } => Error::Unconfirmed {
+                message: message.clone(),
+            },
+            Self::Unavailable { message } => Error::Unavailable {
+                message: message.clone(),
+            },
+            #[cfg(feature = "json")]
+            Self::Json(error) => Error::Json(error.clone()),
+        }
+    }
+}
+
+/// As much of a loader's error as is told to others.
+pub(crate) fn shortened(error: &impl fmt::Display) -> String {
+    let mut message = error.to_string();
+    message.truncate(message.floor_char_boundary(MAX_LOAD_ERROR_LEN));
+    message
+}
+
 impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -136,6 +199,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Self::BadField(bad) => bad.fmt(f),
             Self::Rejected { message } => write!(f, "refused: {message}"),
             Self::Denied { message } => write!(f, "denied: {message}"),
+            Self::Unconfirmed { message } => write!(f, "unconfirmed: {message}"),
             Self::Unavailable { message } => write!(f, "sidecar unavailable: {message}"),
             #[cfg(feature = "json")]
             Self::Json(error) => error.fmt(f),

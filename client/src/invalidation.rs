@@ -1,5 +1,7 @@
 //! What an invalidation covers and how far it reached.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use millpond_core::cache::{self, BadField, check_key, check_tags};
 
@@ -44,6 +46,8 @@ impl Target {
         )
     }
 
+    /// Checks what a sidecar would check, so that a cache in this process refuses
+    /// the same.
     pub(crate) fn check(&self) -> Result<(), BadField> {
         match self {
             Self::Keys(keys) if keys.is_empty() => Err(BadField::Empty { field: "keys" }),
@@ -61,6 +65,23 @@ impl Target {
             Self::All => cache::Target::Cache,
         }
     }
+}
+
+/// The longest time a source may be told to lag. One that lags more is not one to
+/// read from.
+const MAX_SETTLE: Duration = Duration::from_secs(3_600);
+
+pub(crate) fn check_settle(how: Invalidation) -> Result<(), BadField> {
+    if how.settle <= MAX_SETTLE {
+        return Ok(());
+    }
+    let millis = |time: Duration| usize::try_from(time.as_millis()).unwrap_or(usize::MAX);
+    Err(BadField::TooLong {
+        field: "settle",
+        limit: millis(MAX_SETTLE),
+        size: millis(how.settle),
+        unit: "ms",
+    })
 }
 
 /// An invalidation that took effect.

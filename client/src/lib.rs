@@ -40,8 +40,11 @@
 //! | `embedded/*`, `timer` | the core in this process |
 //! | `remote/*` | the sidecar over gRPC |
 
+mod bulk;
 mod cache;
+mod direct;
 mod embedded;
+mod environment;
 mod error;
 mod invalidation;
 #[cfg(feature = "json")]
@@ -52,6 +55,7 @@ mod options;
 mod place;
 mod read;
 mod remote;
+mod renewal;
 mod reply;
 mod tenant;
 mod timer;
@@ -59,13 +63,15 @@ mod value;
 
 pub use bytes::Bytes;
 pub use cache::Cache;
+pub use direct::OnUnavailable;
 pub use embedded::EmbeddedConfig;
+pub use environment::{ADDR_VARIABLE, BYPASS_VARIABLE};
 pub use error::Error;
 pub use invalidation::{Durability, Invalidated, Invalidation, Target};
 #[cfg(feature = "json")]
 pub use json::{JsonCache, JsonDirection, JsonError, JsonTenantCache};
-pub use loaded::{Context, Item, Loaded, Revalidated};
-pub use millpond::{ADDR_VARIABLE, Millpond};
+pub use loaded::{Context, Item, Loaded, LoadedMany, Revalidated};
+pub use millpond::Millpond;
 pub use millpond_core::Entropy;
 pub use millpond_core::cache::{BadField, Policy, Source, Times};
 pub use millpond_core::clock;

@@ -5,10 +5,14 @@
 //! [`Loaded`] is an item, or that there is none; a [`Revalidated`] is that, or
 //! that what is held is still right.
 
+mod many;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use millpond_core::cache::{BadField, Times, check_etag, check_tags};
+
+pub use many::LoadedMany;
 
 /// A value and what the cache should know of it.
 ///

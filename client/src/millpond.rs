@@ -6,17 +6,17 @@ use millpond_core::cache::{CacheName, Pond};
 
 use crate::cache::Cache;
 use crate::embedded::{Embedded, EmbeddedConfig};
+use crate::environment::Environment;
 use crate::error::Error;
 use crate::options::Options;
 use crate::remote::{Remote, RemoteConfig};
-
-/// The environment variable that names the sidecar.
-pub const ADDR_VARIABLE: &str = "MILLPOND_ADDR";
 
 /// A cache: in this process, or in the sidecar beside it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Millpond {
     backend: Backend,
+    /// What every handle begins with.
+    options: Options,
 }
 
 #[derive(Clone, Debug)]
@@ -39,11 +39,12 @@ impl Millpond {
         let home = Embedded::new(Pond::new(config.into_core()));
         Self {
             backend: Backend::Embedded(Arc::new(home)),
+            options: Options::default(),
         }
     }
 
     /// The cache of the sidecar at `unix:/path/to.sock` or `http://host:port`, when
-    /// it answers. [`RemoteConfig`] sets more.
+    /// it answers. The connection is made again when it breaks. [`RemoteConfig`] sets more.
     ///
     /// # Errors
     /// [`Error::Rejected`] for an address that is none; [`Error::Unavailable`] when
@@ -52,32 +53,52 @@ impl Millpond {
         RemoteConfig::new(address)?.connect().await
     }
 
-    /// The cache of the sidecar that `MILLPOND_ADDR` names, or of the one at
-    /// [`RemoteConfig::DEFAULT_ADDRESS`] when it is unset or empty.
+    /// The cache that the environment names: the sidecar at `MILLPOND_ADDR`, or at
+    /// [`RemoteConfig::DEFAULT_ADDRESS`] when that is unset or empty.
+    ///
+    /// `MILLPOND_BYPASS=1` is the kill switch of one process: every read loads for
+    /// its caller alone, as if there were no cache, and need not reach the sidecar;
+    /// writes and invalidations still do. It says so on stderr, once. `0` is the
+    /// same as unset.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// As [`connect`](Self::connect); [`Error::Rejected`] for a variable that cannot
+    /// be understood.
     pub async fn from_env() -> Result<Self, Error> {
-        let address = address_in_env();
-        Self::connect(address.as_deref().unwrap_or(RemoteConfig::DEFAULT_ADDRESS)).await
+        Environment::read()?.remote().await
     }
 
-    /// The cache of the sidecar that `MILLPOND_ADDR` names, or one in this process
-    /// when it is unset or empty: for programs that also run on their own. Note
-    /// that an embedded cache hears of no invalidation from other processes.
+    /// As [`from_env`](Self::from_env), but a cache in this process where
+    /// `MILLPOND_ADDR` is unset or empty: for programs that also run on their own.
+    /// Note that an embedded cache hears of no invalidation from other processes.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// As there.
     pub async fn from_env_or_embedded(config: EmbeddedConfig) -> Result<Self, Error> {
-        match address_in_env() {
-            Some(address) => Self::connect(&address).await,
-            None => Ok(Self::embedded(config)),
+        let environment = Environment::read()?;
+        if environment.names_a_sidecar() {
+            return environment.remote().await;
+        }
+        let embedded = Self::embedded(config);
+        Ok(if environment.bypass() {
+            embedded.bypassed()
+        } else {
+            embedded
+        })
+    }
+
+    /// The same, but reads go past it.
+    pub(crate) fn bypassed(self) -> Self {
+        Self {
+            options: self.options.bypassed(),
+            ..self
         }
     }
 
     pub(crate) fn remote(remote: Remote) -> Self {
         Self {
             backend: Backend::Remote(Arc::new(remote)),
+            options: Options::default(),
         }
     }
 
@@ -88,7 +109,7 @@ impl Millpond {
     /// [`Error::BadField`] for the name.
     pub fn cache(&self, name: &str) -> Result<Cache, Error> {
         let name = CacheName::parse(name)?;
-        Ok(Cache::new(self.backend.clone(), name, Options::default()))
+        Ok(Cache::new(self.backend.clone(), name, self.options))
     }
 
     /// The core of an embedded cache, with its gauges and totals; `None` when it is
@@ -100,10 +121,4 @@ impl Millpond {
             Backend::Remote(_) => None,
         }
     }
-}
-
-fn address_in_env() -> Option<String> {
-    std::env::var(ADDR_VARIABLE)
-        .ok()
-        .filter(|address| !address.is_empty())
 }

@@ -8,6 +8,7 @@
 //!     │        └ not modified ── settle ── ask for what is held ──► use it
 //!     └───────────── gone meanwhile: once more, in full ──┘
 //!          nothing ── load here, for this caller alone
+//!          away ── the error, or ask its stand-in, as the caller chose
 //!          refused ── the error; no load
 //! ```
 //!
@@ -15,17 +16,22 @@
 //! out (return, panic of the loader, drop of the caller's future); a refused
 //! caller never loads; a caller waits for no load but its own and the one it
 //! follows.
+//!
+//! What is held may be of no use to its reader, as when another version of the
+//! program wrote it. `take` says so; then it is loaded in its place, once.
 
 use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;
 
-use millpond_core::cache::{LoadBy, MAX_LOAD_ERROR_LEN, Source};
+use millpond_core::cache::{LoadBy, Source};
 
-use crate::error::Error;
+use crate::error::{Error, shortened};
+use crate::invalidation::{Invalidation, Target};
 use crate::loaded::{Body, Context, Found, Loaded, Revalidated};
 use crate::options::Options;
 use crate::place::Place;
+use crate::renewal::keeping;
 use crate::reply::{Fill, Reply, Settled, Turn};
 use crate::value::{About, Told, Value};
 
@@ -42,64 +48,121 @@ enum Led<E> {
 }
 
 /// Answers from the cache, or through `load`. The key is checked.
-pub(crate) async fn get_or_load<F, Fut, E>(
+pub(crate) async fn get_or_load<F, Fut, E, T>(
     place: &Place,
     key: &[u8],
     options: &Options,
     mut load: F,
-) -> Result<Option<Value>, Error<E>>
+    mut take: impl FnMut(Value) -> Result<T, Error<E>>,
+) -> Result<Option<T>, Error<E>>
 where
     F: FnMut(Context) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Revalidated, E>> + Send + 'static,
     E: Display + Send + 'static,
 {
-    let mut conditional = true;
-    loop {
-        let reply = place.read(key, options, LoadBy::Caller).await;
-        let turn = match reply.map_err(Error::widen)? {
-            Reply::Held(found, None) => return Ok(found),
-            Reply::Held(found, Some(turn)) => {
-                tokio::spawn(async move { drop(lead(turn, &mut load, true).await) });
-                return Ok(found);
+    let (mut conditional, mut useless, renew) = (true, false, options.renew);
+    let mut stand_in: Option<Place> = None;
+    let found = loop {
+        let place = stand_in.as_ref().unwrap_or(place);
+        let reply = match place.read(key, options, LoadBy::Caller).await {
+            Ok(reply) => reply,
+            Err(Error::Unavailable { message }) => match place.stand_in(options) {
+                Some(direct) => {
+                    stand_in = Some(direct);
+                    conditional = false;
+                    continue;
+                }
+                None => return Err(Error::Unavailable { message }),
+            },
+            // Whatever is loaded from now on is as new as it is asked for.
+            Err(Error::Unconfirmed { .. }) => Reply::Nothing,
+            Err(error) => return Err(error.widen()),
+        };
+        let turn = match reply {
+            Reply::Held(Some(value), turn) => match (take(value), turn) {
+                (Ok(taken), None) => return Ok(Some(taken)),
+                (Ok(taken), Some(turn)) => {
+                    tokio::spawn(async move { drop(lead(turn, &mut load, true, renew).await) });
+                    return Ok(Some(taken));
+                }
+                (Err(error), _) if useless => return Err(error),
+                (Err(_), turn) => {
+                    (useless, conditional) = (true, false);
+                    match turn {
+                        Some(turn) => turn,
+                        None => {
+                            let target = Target::keys([key]);
+                            let done = place.invalidate(&target, Invalidation::default(), options);
+                            match done.await {
+                                // Away: the next question comes to that too.
+                                Ok(_) | Err(Error::Unavailable { .. }) => continue,
+                                Err(error) => return Err(error.widen()),
+                            }
+                        }
+                    }
+                }
+            },
+            Reply::Held(None, turn) => {
+                if let Some(turn) = turn {
+                    tokio::spawn(async move { drop(lead(turn, &mut load, true, renew).await) });
+                }
+                return Ok(None);
             }
             Reply::Turn(turn) => turn,
-            Reply::Nothing => return load_privately(&mut load).await,
+            Reply::Nothing => break load_privately(&mut load).await?,
+            Reply::LedElsewhere => return Err(Error::WaitExpired),
             Reply::Refused(error) => return Err(error.widen()),
         };
-        match lead(turn, &mut load, conditional).await {
-            Led::Found(found) => return Ok(found),
+        match lead(turn, &mut load, conditional, renew).await {
+            Led::Found(found) => break found,
             Led::Rejected(error) => return Err(error.widen()),
             Led::Failed(error) => {
                 // Whether something is held that may stand in for it.
                 return match place.read(key, options, LoadBy::Nobody).await {
-                    Ok(Reply::Held(found, _)) => Ok(found),
+                    Ok(Reply::Held(None, _)) => Ok(None),
+                    Ok(Reply::Held(Some(value), _)) => {
+                        take(value).map(Some).or(Err(Error::Load(error)))
+                    }
                     Ok(_) | Err(_) => Err(Error::Load(error)),
                 };
             }
             Led::Confirmed => {
                 let reply = place.read(key, options, LoadBy::Nobody).await;
-                if let Reply::Held(found, _) = reply.map_err(Error::widen)? {
-                    return Ok(found);
+                match reply {
+                    Ok(Reply::Held(found, _)) => break found,
+                    Ok(_) | Err(Error::Unavailable { .. } | Error::Unconfirmed { .. }) => {}
+                    Err(error) => return Err(error.widen()),
                 }
                 // Gone between the two. In full this time, so that it ends.
                 conditional = false;
             }
         }
-    }
+    };
+    found.map(take).transpose()
 }
 
 /// Loads under a turn and settles it.
-async fn lead<F, Fut, E>(mut turn: Turn, load: &mut F, conditional: bool) -> Led<E>
+async fn lead<F, Fut, E>(mut turn: Turn, load: &mut F, conditional: bool, renew: bool) -> Led<E>
 where
     F: FnMut(Context) -> Fut,
     Fut: Future<Output = Result<Revalidated, E>>,
     E: Display,
 {
+    let pass = match turn.pass().await {
+        Ok(pass) => pass,
+        Err(error) => return Led::Rejected(error),
+    };
     let mut etag = turn.etag().filter(|_| conditional);
     loop {
         let asked = etag.take();
         let confirms = asked.is_some();
-        let loaded = match load(Context { etag: asked }).await {
+        let loading = load(Context { etag: asked });
+        let loaded = if renew {
+            keeping(std::iter::once(&turn), loading).await
+        } else {
+            loading.await
+        };
+        let loaded = match loaded {
             Ok(Revalidated(Found::Loaded(loaded))) => loaded,
             Ok(Revalidated(Found::NotModified { times })) if confirms => {
                 match turn.settle(Fill::NotModified { times }).await {
@@ -124,6 +187,7 @@ where
         {
             return reject(turn, bad.into()).await;
         }
+        drop(pass);
         let found = own(&loaded);
         let version = match turn.settle(Fill::Loaded(loaded)).await {
             Settled::Done(version) => version,
@@ -154,7 +218,7 @@ where
 }
 
 /// What this caller loaded itself, not stored.
-fn own(loaded: &Loaded) -> Option<Value> {
+pub(crate) fn own(loaded: &Loaded) -> Option<Value> {
     let Body::Item(item) = &loaded.0 else {
         return None;
     };
@@ -172,10 +236,4 @@ fn nothing_to_confirm() -> Error {
     Error::Rejected {
         message: NOTHING_TO_CONFIRM.to_owned(),
     }
-}
-
-fn shortened(error: &impl Display) -> String {
-    let mut message = error.to_string();
-    message.truncate(message.floor_char_boundary(MAX_LOAD_ERROR_LEN));
-    message
 }

@@ -1,12 +1,14 @@
 //! A turn to load, held in this process: the core's lease.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use millpond_core::cache::{self, Filled, Lease, LoadError, Settlement, Times};
 
 use super::Embedded;
 use crate::loaded;
+use crate::options::Options;
 use crate::reply::{self, Fill, Settled};
 
 /// Dropping it gives the lease up, and a waiter is promoted before the drop
@@ -15,14 +17,28 @@ use crate::reply::{self, Fill, Settled};
 pub(crate) struct Turn {
     home: Arc<Embedded>,
     lease: Lease,
+    /// What was asked for, for when it is renewed.
+    asked: Option<Duration>,
 }
 
 impl Turn {
-    pub(super) fn new(home: &Arc<Embedded>, lease: Lease) -> Self {
+    pub(super) fn new(home: &Arc<Embedded>, lease: Lease, options: &Options) -> Self {
         Self {
             home: Arc::clone(home),
             lease,
+            asked: options.lease,
         }
+    }
+
+    /// How long it excluded others when it was granted.
+    pub(crate) fn lasts(&self) -> Duration {
+        self.lease.expires_in()
+    }
+
+    /// Asks for more time; how long it lasts from now on, `None` when it is void.
+    pub(crate) fn renew(&self) -> Option<Duration> {
+        let until = self.lease.renew(self.asked)?;
+        Some(until.since(self.home.pond().clock().precise()))
     }
 
     pub(crate) fn etag(&self) -> &Bytes {
@@ -30,13 +46,14 @@ impl Turn {
     }
 
     pub(crate) async fn settle(self, fill: Fill) -> Settled {
-        let Self { home, lease } = self;
+        let Self { home, lease, asked } = self;
         match home.levels.settle(lease, fill.into()).await {
             Settlement::Done(Filled::Stored(version)) => Settled::Done(Some(home.version(version))),
             // Too large to keep: those who waited got it.
             Settlement::Done(_) => Settled::Done(None),
             Settlement::NeedValue(lease) => {
-                Settled::NeedValue(reply::Turn::Embedded(Self { home, lease }))
+                let held = Self { home, lease, asked };
+                Settled::NeedValue(reply::Turn::Embedded(held))
             }
         }
     }

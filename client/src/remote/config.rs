@@ -1,27 +1,30 @@
-//! How to reach a sidecar.
+//! How to reach a sidecar, and what to do without it.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use millpond_proto::v1::cache_service_client::CacheServiceClient;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
 
+use super::Remote;
 use super::address::Address;
-use super::{Remote, channel};
+use super::pool::Pool;
+use crate::direct::OnUnavailable;
 use crate::error::Error;
 use crate::millpond::Millpond;
 
-/// The oldest revision of the contract that this client can speak to.
-const OLDEST_REVISION: u32 = 1;
-/// Larger than any message a sidecar accepts, so that what it holds can be read.
-const MAX_MESSAGE: usize = 64 << 20;
+/// A sidecar that is silent for less is busy, not dead, however hasty the calls are.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How to reach a sidecar.
+/// How to reach a sidecar, and what to do without it.
 ///
 /// ```no_run
-/// # use millpond_client::RemoteConfig;
+/// # use millpond_client::{OnUnavailable, RemoteConfig};
 /// # async fn connect() -> Result<(), millpond_client::Error> {
 /// let pond = RemoteConfig::new("http://127.0.0.1:7470")?
 ///     .connections(4)
+///     .on_unavailable(OnUnavailable::LoadDirectly)
+///     .direct_loads(16, 256)
 ///     .connect()
 ///     .await?;
 /// # Ok(())
@@ -32,21 +35,28 @@ pub struct RemoteConfig {
     address: Address,
     connections: usize,
     timeout: Duration,
+    away: OnUnavailable,
+    direct_at_once: usize,
+    direct_queued: usize,
 }
 
 impl RemoteConfig {
     /// Where a sidecar listens unless it is told otherwise.
     pub const DEFAULT_ADDRESS: &'static str = "unix:/run/millpond/millpond.sock";
 
-    /// The sidecar at `unix:/path/to.sock` or `http://host:port`.
+    /// The sidecar at `unix:/path/to.sock` (or `unix:///path/to.sock`) or
+    /// `http://host:port` (or `host:port`).
     ///
     /// # Errors
-    /// [`Error::Rejected`] when the address is neither.
+    /// [`Error::Rejected`] when the address is neither, saying why.
     pub fn new(address: &str) -> Result<Self, Error> {
         Ok(Self {
             address: Address::parse(address)?,
             connections: 1,
             timeout: Duration::from_secs(2),
+            away: OnUnavailable::Fail,
+            direct_at_once: 16,
+            direct_queued: 1_024,
         })
     }
 
@@ -59,11 +69,36 @@ impl RemoteConfig {
         self
     }
 
-    /// How long a call may take beyond the time it waits for another's load.
-    /// Default 2 s. What it was to do may or may not have been done when it ends.
+    /// How long a call may take beyond the time it waits for another's load, unless
+    /// a handle says [`within`](crate::TenantCache::within); and how long a sidecar
+    /// may be silent while a call waits before its connection is given up. Default
+    /// 2 s. So a call is never longer on its way than `wait` and this together, and
+    /// where the sidecar hangs not longer than about this (or 1 s, if it is less),
+    /// whatever `wait` is. What the call was to do may or may not have been done
+    /// when it ends.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// What reads do while the sidecar is away, unless a handle
+    /// [says otherwise](crate::TenantCache::on_unavailable). Default
+    /// [`OnUnavailable::Fail`].
+    #[must_use]
+    pub fn on_unavailable(mut self, away: OnUnavailable) -> Self {
+        self.away = away;
+        self
+    }
+
+    /// How many loaders may run at once without the sidecar, and how many more may
+    /// wait for that; what is beyond is refused with [`Error::Shed`]. Default 16 and
+    /// 1 024. The bounds hold for all handles made from this connection together:
+    /// they are there for the origin's sake. At least 1 may run.
+    #[must_use]
+    pub fn direct_loads(mut self, at_once: usize, queued: usize) -> Self {
+        self.direct_at_once = at_once.max(1);
+        self.direct_queued = queued;
         self
     }
 
@@ -73,27 +108,14 @@ impl RemoteConfig {
     /// [`Error::Unavailable`] when nothing answers; [`Error::Rejected`] when it
     /// speaks another revision of the contract.
     pub async fn connect(self) -> Result<Millpond, Error> {
-        let address = self.address.to_string();
         let remote = self.open();
-        let hello = remote.hello().await.map_err(|error| match error {
-            Error::Unavailable { message } => Error::Unavailable {
-                message: format!("{address}: {message}"),
-            },
-            other => other,
-        })?;
-        if hello.revision < OLDEST_REVISION {
-            return Err(Error::Rejected {
-                message: format!(
-                    "{address}: speaks revision {}, expected {OLDEST_REVISION} or later",
-                    hello.revision
-                ),
-            });
-        }
+        let until = Instant::now() + self.timeout;
+        remote.pool.live(until).await?;
         Ok(Millpond::remote(remote))
     }
 
     /// Connects when it is first used: for programs that may start before their
-    /// sidecar. Until it is there, calls fail with [`Error::Unavailable`].
+    /// sidecar. Until it is there, it is away.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -103,15 +125,17 @@ impl RemoteConfig {
     }
 
     fn open(&self) -> Remote {
-        let client = || {
-            CacheServiceClient::new(channel::open(&self.address))
-                .max_decoding_message_size(MAX_MESSAGE)
-        };
+        let runtime = Handle::current();
+        let address = self.address.clone();
+        let patience = self.timeout.max(LEAST_PATIENCE);
         Remote {
-            clients: (0..self.connections).map(|_| client()).collect(),
-            next: AtomicUsize::new(0),
+            pool: Pool::new(address, self.connections, patience, runtime.clone()),
             timeout: self.timeout,
-            runtime: tokio::runtime::Handle::current(),
+            away: self.away,
+            direct: OnceLock::new(),
+            direct_at_once: self.direct_at_once,
+            direct_queued: self.direct_queued,
+            runtime,
         }
     }
 }

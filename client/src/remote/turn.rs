@@ -4,16 +4,22 @@
 //! background when it is dropped before. Giving up what was settled already does
 //! nothing, so a settlement whose answer was lost needs no care.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use millpond_core::fence::{GiveBack, Held};
 use millpond_proto::v1;
 use millpond_proto::v1::fill::Settlement;
 use millpond_proto::v1::fill_outcome::Outcome;
-use std::time::Duration;
 
 use super::{Distant, wire};
 use crate::loaded::Body;
+use crate::options::Options;
 use crate::reply::{self, Fill, Settled};
+use crate::value::Version;
+
+/// What a fill takes in a message beside its value, tags and etag.
+const FILL_BYTES: usize = 1_200;
 
 #[derive(Debug)]
 struct Right {
@@ -21,6 +27,10 @@ struct Right {
     key: Bytes,
     lease: v1::Lease,
     etag: Bytes,
+    /// What a call about it may take.
+    time: Duration,
+    /// What was asked for, for when it is renewed.
+    lease_asked: Option<Duration>,
 }
 
 impl Right {
@@ -32,28 +42,34 @@ impl Right {
             ..v1::Fill::default()
         }
     }
-
-    fn request(&self, fill: v1::Fill) -> tonic::Request<v1::FillRequest> {
-        let message = v1::FillRequest {
-            tenant: self.place.tenant(),
-            cache: self.place.cache(),
-            fills: vec![fill],
-        };
-        self.place.remote.request(message, Duration::ZERO)
-    }
 }
 
 impl GiveBack for Right {
     fn give_back(&mut self) {
-        let request = self.request(v1::Fill {
+        let fill = v1::Fill {
             settlement: Some(Settlement::GivenUp(true)),
             ..self.fill()
-        });
-        let mut client = self.place.remote.client();
+        };
+        let (place, time) = (self.place.clone(), self.time);
         self.place.remote.runtime.spawn(async move {
             // Lost: the lease ends by its deadline.
-            drop(client.fill(request).await);
+            drop(place.fill(time, vec![fill]).await);
         });
+    }
+}
+
+impl Distant {
+    async fn fill(
+        &self,
+        time: Duration,
+        fills: Vec<v1::Fill>,
+    ) -> Result<v1::FillReply, crate::error::Error> {
+        let message = || v1::FillRequest {
+            tenant: self.tenant(),
+            cache: self.cache(),
+            fills: fills.clone(),
+        };
+        self.remote.call(time, message).await
     }
 }
 
@@ -62,8 +78,16 @@ impl GiveBack for Right {
 pub(crate) struct Turn(Held<Right>);
 
 impl Turn {
-    pub(super) fn new(place: Distant, key: Bytes, lease: v1::Lease, etag: Bytes) -> Self {
+    pub(super) fn new(
+        place: Distant,
+        key: Bytes,
+        lease: v1::Lease,
+        etag: Bytes,
+        options: &Options,
+    ) -> Self {
         Self(Held::new(Right {
+            time: place.time(options),
+            lease_asked: options.lease,
             place,
             key,
             lease,
@@ -75,15 +99,34 @@ impl Turn {
         &self.0.right().etag
     }
 
+    /// How long it excluded others when it was granted.
+    pub(crate) fn lasts(&self) -> Duration {
+        wire::duration(self.0.right().lease.expires_in_ms)
+    }
+
+    /// Asks for more time; how long it lasts from now on, `None` when it is void.
+    pub(crate) async fn renew(&self) -> Option<Duration> {
+        let right = self.0.right();
+        let message = || v1::RenewRequest {
+            tenant: right.place.tenant(),
+            cache: right.place.cache(),
+            key: right.key.clone(),
+            lease: Some(right.lease),
+            lease_ms: right.lease_asked.map(wire::millis),
+        };
+        let reply = right.place.remote.call(right.time, message).await.ok()?;
+        reply.lease.map(|lease| wire::duration(lease.expires_in_ms))
+    }
+
     pub(crate) async fn settle(self, fill: Fill) -> Settled {
         let right = self.0.right();
-        let request = right.request(settled(right.fill(), fill));
-        let Ok(reply) = right.place.remote.client().fill(request).await else {
+        let fills = vec![settled(right.fill(), fill)];
+        let Ok(mut reply) = right.place.fill(right.time, fills).await else {
             // What was loaded is good all the same; `drop` gives the lease up, in
             // case it was only refused.
             return Settled::Done(None);
         };
-        let outcome = reply.into_inner().outcomes.pop().unwrap_or_default();
+        let outcome = reply.outcomes.pop().unwrap_or_default();
         match outcome.outcome() {
             Outcome::NeedValue => Settled::NeedValue(reply::Turn::Remote(Box::new(self))),
             Outcome::Stored | Outcome::Superseded | Outcome::Unspecified => {
@@ -92,6 +135,51 @@ impl Turn {
             }
         }
     }
+}
+
+/// Settles turns of one cache in as few calls as they fit in; each by itself. A
+/// call that fails leaves those of its lot given up.
+pub(crate) async fn settle_many(turns: Vec<(Turn, Fill)>) -> Vec<Option<Version>> {
+    let mut versions = Vec::with_capacity(turns.len());
+    let mut turns = turns.into_iter().peekable();
+    while let Some((first, _)) = turns.peek() {
+        let right = first.0.right();
+        let (place, time) = (right.place.clone(), right.time);
+        let takes = place.remote.pool.takes();
+        let (mut lot, mut fills, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
+        while let Some((turn, fill)) = turns.next_if(|(_, fill)| {
+            let room = fills.len() < takes.fills && bytes + size(fill) <= takes.message_bytes;
+            room || fills.is_empty()
+        }) {
+            bytes += size(&fill);
+            fills.push(settled(turn.0.right().fill(), fill));
+            lot.push(turn);
+        }
+        let mut outcomes = match place.fill(time, fills).await {
+            Ok(reply) => reply.outcomes.into_iter(),
+            Err(_) => Vec::new().into_iter(),
+        };
+        for turn in lot {
+            let outcome = outcomes.next();
+            if outcome.is_some() {
+                turn.0.release();
+            }
+            versions.push(outcome.and_then(|outcome| wire::version(&outcome.version).ok()));
+        }
+    }
+    versions
+}
+
+/// What a fill takes in a message, rounded up.
+fn size(fill: &Fill) -> usize {
+    let Fill::Loaded(loaded) = fill else {
+        return FILL_BYTES;
+    };
+    let Body::Item(item) = &loaded.0 else {
+        return FILL_BYTES;
+    };
+    let tags: usize = item.tags.iter().map(|tag| tag.len() + 3).sum();
+    FILL_BYTES + item.value.len() + tags + item.etag.len()
 }
 
 fn settled(fill: v1::Fill, by: Fill) -> v1::Fill {

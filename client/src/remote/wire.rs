@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use millpond_core::cache::{Source, Times};
+use millpond_core::cache::{LoadBy, Source, Times};
 use millpond_proto::v1;
 use millpond_proto::v1::get_reply::Found;
+use prost::Message;
 use tonic::{Code, Status};
 
 use crate::error::Error;
 use crate::invalidation::Target;
+use crate::options::Options;
 use crate::reply::Reply;
 use crate::value::{About, Stale, StaleReason, Told, Value, Version};
 
@@ -19,13 +21,26 @@ pub(super) fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_nanos().div_ceil(NANOS_PER_MILLI)).unwrap_or(u32::MAX)
 }
 
-fn duration(millis: u32) -> Duration {
+pub(super) fn duration(millis: u32) -> Duration {
     Duration::from_millis(millis.into())
 }
 
 /// Zero stands for "no advice".
 fn advice(millis: u32) -> Option<Duration> {
     (millis > 0).then(|| duration(millis))
+}
+
+/// Who loads, and how long to wait for it: whoever does not load does not wait.
+pub(super) fn load(load: LoadBy, wait: Duration) -> (v1::Load, Duration) {
+    match load {
+        LoadBy::Nobody => (v1::Load::Never, Duration::ZERO),
+        LoadBy::Caller => (v1::Load::Caller, wait),
+    }
+}
+
+pub(super) fn min_version(options: &Options) -> Bytes {
+    let copied = |version: Version| Bytes::copy_from_slice(version.as_bytes());
+    options.at_least.map_or_else(Bytes::new, copied)
 }
 
 pub(super) fn times(times: Times) -> v1::Times {
@@ -45,10 +60,16 @@ pub(super) fn tags(tags: &[Bytes]) -> Vec<String> {
 pub(super) fn target(target: &Target) -> v1::invalidate_request::Target {
     use v1::invalidate_request::Target as Wire;
     match target {
-        Target::Keys(keys) => Wire::Keys(v1::Keys { keys: keys.clone() }),
+        Target::Keys(all) => keys(all),
         Target::Tags(names) => Wire::Tags(v1::Tags { tags: tags(names) }),
         Target::All => Wire::WholeCache(true),
     }
+}
+
+pub(super) fn keys(keys: &[Bytes]) -> v1::invalidate_request::Target {
+    v1::invalidate_request::Target::Keys(v1::Keys {
+        keys: keys.to_vec(),
+    })
 }
 
 pub(super) fn version(bytes: &[u8]) -> Result<Version, Error> {
@@ -104,7 +125,8 @@ pub(super) fn refusal(reply: v1::GetReply) -> Reply {
     let retry_after = advice(reply.retry_after_ms);
     Reply::Refused(match v1::Reason::try_from(reply.reason) {
         Ok(v1::Reason::NotHeld | v1::Reason::Bypass) => return Reply::Nothing,
-        Ok(v1::Reason::WaitExpired | v1::Reason::Loading) => Error::WaitExpired,
+        Ok(v1::Reason::Loading) => return Reply::LedElsewhere,
+        Ok(v1::Reason::WaitExpired) => Error::WaitExpired,
         Ok(v1::Reason::LoadFailed) => Error::Failed {
             message: reply.load_error,
             retry_after,
@@ -123,14 +145,17 @@ pub(super) fn refusal(reply: v1::GetReply) -> Reply {
 pub(super) fn error(status: Status) -> Error {
     let message = status.message().to_owned();
     match status.code() {
+        // Only a position that this sidecar cannot confirm is answered so.
+        Code::FailedPrecondition => Error::Unconfirmed { message },
         Code::InvalidArgument
-        | Code::FailedPrecondition
         | Code::OutOfRange
         | Code::NotFound
         | Code::AlreadyExists
         | Code::Unimplemented => Error::Rejected { message },
         Code::PermissionDenied | Code::Unauthenticated => Error::Denied { message },
-        Code::ResourceExhausted => Error::Shed { retry_after: None },
+        Code::ResourceExhausted => Error::Shed {
+            retry_after: retry_delay(status.details()),
+        },
         Code::Ok
         | Code::Cancelled
         | Code::Unknown
@@ -144,6 +169,31 @@ pub(super) fn error(status: Status) -> Error {
     }
 }
 
+/// `google.rpc.Status`, as it stands in `grpc-status-details-bin`.
+#[derive(Clone, PartialEq, Message)]
+struct Details {
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<prost_types::Any>,
+}
+
+/// `google.rpc.RetryInfo`.
+#[derive(Clone, Copy, PartialEq, Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<prost_types::Duration>,
+}
+
+/// When a status says to try again. Details that cannot be read say nothing.
+fn retry_delay(details: &[u8]) -> Option<Duration> {
+    const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
+    let details = Details::decode(details).ok()?.details;
+    let info = details.iter().find(|any| any.type_url == RETRY_INFO)?;
+    let delay = RetryInfo::decode(&info.value[..]).ok()?.retry_delay?;
+    Duration::try_from(delay)
+        .ok()
+        .filter(|delay| !delay.is_zero())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,6 +204,63 @@ mod tests {
         assert_eq!(millis(Duration::from_nanos(1)), 1);
         assert_eq!(millis(Duration::from_millis(7)), 7);
         assert_eq!(millis(Duration::MAX), u32::MAX);
+    }
+
+    #[test]
+    fn a_shed_call_says_when_to_try_again_if_the_sidecar_did() {
+        let shed = |details: Vec<u8>| {
+            error(Status::with_details(
+                Code::ResourceExhausted,
+                "full",
+                details.into(),
+            ))
+        };
+        let info = RetryInfo {
+            retry_delay: Some(prost_types::Duration {
+                seconds: 1,
+                nanos: 500_000_000,
+            }),
+        };
+        let any = |type_url: &str| prost_types::Any {
+            type_url: type_url.to_owned(),
+            value: info.encode_to_vec(),
+        };
+        let details = Details {
+            details: vec![
+                any("type.googleapis.com/google.rpc.Help"),
+                any("type.googleapis.com/google.rpc.RetryInfo"),
+            ],
+        };
+        let told = Error::Shed {
+            retry_after: Some(Duration::from_millis(1_500)),
+        };
+        assert_eq!(shed(details.encode_to_vec()), told);
+        let silent = Error::Shed { retry_after: None };
+        assert_eq!(shed(Vec::new()), silent);
+        assert_eq!(shed(b"not protobuf".to_vec()), silent);
+    }
+
+    #[test]
+    fn every_status_is_an_error_of_its_kind() {
+        for code in 0..=17 {
+            let error = error(Status::new(Code::from_i32(code), "so"));
+            let kind = match error {
+                Error::Unconfirmed { .. } => "unconfirmed",
+                Error::Rejected { .. } => "rejected",
+                Error::Denied { .. } => "denied",
+                Error::Shed { .. } => "shed",
+                Error::Unavailable { .. } => "unavailable",
+                other => panic!("{code}: {other:?}"),
+            };
+            let expected = match code {
+                9 => "unconfirmed",
+                3 | 5 | 6 | 11 | 12 => "rejected",
+                7 | 16 => "denied",
+                8 => "shed",
+                _ => "unavailable",
+            };
+            assert_eq!(kind, expected, "{code}");
+        }
     }
 
     #[test]

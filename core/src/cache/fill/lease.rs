@@ -166,6 +166,15 @@ impl Lease {
         &self.right().etag
     }
 
+    /// Asks for more time alone, as [`Pond::renew`] does; when it now ends, or `None`
+    /// when it is void.
+    #[must_use]
+    pub fn renew(&self, asked: Option<Duration>) -> Option<Time> {
+        let right = self.right();
+        let key = right.key.user_bytes();
+        right.pond.renew(&right.scope, key, self.grant(), asked)
+    }
+
     /// Settles it.
     pub fn settle(self, fill: Fill) -> Settlement {
         let right = self.right();

@@ -19,13 +19,13 @@ use tokio::runtime::Handle;
 
 type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-pub(super) struct Call<T: Send + 'static> {
+pub(super) struct Unheard<T: Send + 'static> {
     /// `None` when it has completed.
     answer: Option<Answer<T>>,
     runtime: Handle,
 }
 
-impl<T: Send + 'static> Call<T> {
+impl<T: Send + 'static> Unheard<T> {
     pub(super) fn new(answer: impl Future<Output = T> + Send + 'static, runtime: &Handle) -> Self {
         Self {
             answer: Some(Box::pin(answer)),
@@ -34,7 +34,7 @@ impl<T: Send + 'static> Call<T> {
     }
 }
 
-impl<T: Send + 'static> Future for Call<T> {
+impl<T: Send + 'static> Future for Unheard<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -50,7 +50,7 @@ impl<T: Send + 'static> Future for Call<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for Call<T> {
+impl<T: Send + 'static> Drop for Unheard<T> {
     fn drop(&mut self) {
         if let Some(answer) = self.answer.take() {
             self.runtime.spawn(async move { drop(answer.await) });

@@ -1,0 +1,62 @@
+//! Keeping leases while a loader runs.
+//!
+//! Each time half of what is left of a lease has passed it is renewed, beside the
+//! loader and never in its way. What cannot be renewed is left to run out: then
+//! another caller may load too, which is what a lease that ends is for.
+//!
+//! Cost: a timer a load; a call a half lease, once a loader is that slow.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use tokio::time::sleep;
+
+use crate::reply::Turn;
+
+/// What is left at the end of `max_load` is not renewed in ever smaller halves.
+const LEAST: Duration = Duration::from_millis(10);
+
+/// Runs `load` to its end, and keeps `turns` until then.
+pub(crate) async fn keeping<'a, T>(
+    turns: impl Iterator<Item = &'a Turn> + Clone,
+    load: impl Future<Output = T>,
+) -> T {
+    let mut load = pin!(load);
+    let Some(mut lasts) = turns.clone().map(Turn::lasts).min() else {
+        return load.await;
+    };
+    while lasts >= LEAST {
+        if let Some(loaded) = meanwhile(load.as_mut(), sleep(lasts / 2)).await {
+            return loaded;
+        }
+        let mut shortest = None;
+        let renewed = async {
+            for turn in turns.clone() {
+                // A turn that is void is no reason to lose the others.
+                let lasts = turn.renew().await;
+                shortest = lasts.into_iter().chain(shortest).min();
+            }
+        };
+        if let Some(loaded) = meanwhile(load.as_mut(), renewed).await {
+            return loaded;
+        }
+        match shortest {
+            Some(left) => lasts = left,
+            None => break,
+        }
+    }
+    load.await
+}
+
+/// Runs both until `other` has ended; what `load` brought, if it was first.
+async fn meanwhile<T>(
+    load: Pin<&mut impl Future<Output = T>>,
+    other: impl Future<Output = ()>,
+) -> Option<T> {
+    match select(load, pin!(other)).await {
+        Either::Left((loaded, _)) => Some(loaded),
+        Either::Right(((), _)) => None,
+    }
+}
