@@ -9,8 +9,9 @@
 //! invalidation while the sidecar is away, and others may be invalidating: so what
 //! is loaded answers those who asked *before that load began* and nobody else. Who
 //! finds a load of the key under way waits for its end and then shares the next
-//! one. A herd on one key makes two loads, not one, and whatever a caller gets was
-//! read from the origin after it asked.
+//! one. A herd on one key makes two loads, not one (more only where a load is over
+//! before those who waited have asked again), and whatever a caller gets was read
+//! from the origin after it asked.
 //!
 //! The sharing is the core's: a pond of its own in which everything expires as it
 //! is stored. A leader that is cancelled or panics hands over there as everywhere.

@@ -1,7 +1,7 @@
 //! Bad arguments: named with their limit and what was found, before anything is
 //! asked of a cache.
 
-use millpond_client::{BadField, Error, Item, Target};
+use millpond_client::{BadField, Error, Held, Invalidation, Item, Target};
 
 use crate::everywhere;
 use crate::venue::{Loads, Venue};
@@ -10,6 +10,8 @@ everywhere!(
     bad_names_are_typed_errors,
     bad_keys_are_typed_errors_of_every_call,
     what_stands_beside_a_value_is_checked,
+    a_source_that_lags_more_than_an_hour_is_refused,
+    a_value_larger_than_any_message_is_refused_and_what_was_held_is_gone,
 );
 
 async fn bad_names_are_typed_errors(venue: Venue) {
@@ -63,4 +65,27 @@ async fn what_stands_beside_a_value_is_checked(venue: Venue) {
         let done = users.invalidate_with(target, Default::default()).await;
         assert!(matches!(done, Err(Error::BadField(BadField::Empty { .. }))));
     }
+}
+
+async fn a_source_that_lags_more_than_an_hour_is_refused(venue: Venue) {
+    let users = venue.users();
+    let lag = |settle| Invalidation {
+        settle,
+        ..Invalidation::default()
+    };
+    let hour = std::time::Duration::from_secs(3_600);
+    let done = users.invalidate_with(Target::keys(["42"]), lag(hour)).await;
+    done.expect("an hour is not too long");
+    let more = lag(hour + std::time::Duration::from_millis(1));
+    let done = users.invalidate_with(Target::All, more).await;
+    let told = done.expect_err("it is too long").to_string();
+    assert_eq!(told, "settle: 3600001 ms, limit 3600000");
+}
+
+async fn a_value_larger_than_any_message_is_refused_and_what_was_held_is_gone(venue: Venue) {
+    let users = venue.users();
+    users.set("42", "old").await.expect("it is set");
+    let set = users.set("42", vec![7; 5 << 20]).await;
+    assert!(matches!(set, Err(Error::Rejected { .. })), "{set:?}");
+    assert_eq!(users.get("42").await, Ok(Held::Nothing));
 }

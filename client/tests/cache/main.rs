@@ -2,14 +2,20 @@
 //! sidecar over TCP and over a Unix socket: every test below runs on all three.
 
 mod arguments;
+mod away;
+mod bulk;
 mod coalescing;
+mod environment;
 mod invalidation;
 #[cfg(feature = "json")]
 mod json;
+mod leases;
+mod proxy;
 mod refresh;
 mod sidecar;
 mod values;
 mod venue;
+mod versions;
 
 /// Runs each test on every kind of venue.
 macro_rules! everywhere {

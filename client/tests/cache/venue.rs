@@ -123,6 +123,12 @@ impl Venue {
         cache.tenant(tenant).expect("the name is one")
     }
 
+    /// Where the sidecar listens.
+    pub(crate) fn tcp_address(&self) -> std::net::SocketAddr {
+        let sidecar = self.sidecar.as_ref().expect("there is a sidecar");
+        sidecar.tcp().expect("it listens")
+    }
+
     /// Waits until the cache has counted so.
     pub(crate) async fn until(&self, reached: impl Fn(&Totals) -> bool) {
         while !reached(&self.core.totals()) {
