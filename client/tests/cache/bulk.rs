@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use millpond_client::{Bytes, Error, Held, Item, Loaded, LoadedMany, Value};
+use millpond_core::cache::{CacheName, Mode};
 use tokio::sync::watch;
 
 use crate::everywhere;
@@ -332,11 +333,9 @@ async fn a_bulk_read_tells_what_is_held_and_loads_nothing(venue: Venue) {
 async fn a_cache_that_is_switched_off_loads_all_keys_in_one_call(venue: Venue) {
     let (users, calls) = (venue.users(), Calls::free());
     users.set("a", "held").await.expect("it is set");
-    let scope = venue
-        .core
-        .scope_named("acme", "users")
-        .expect("it is in use");
-    scope.set_mode(millpond_core::cache::Mode::Bypass);
+    let cache = CacheName::parse("users").expect("a name");
+    let switched = venue.core.switch(&cache, Some(Mode::Bypass));
+    switched.expect("there is room for a switch");
     for _ in 0..2 {
         let found = users.get_many_or_load(["a", "b"], calls.loader()).await;
         assert_eq!(texts(found), values(&["a", "b"]));
