@@ -15,6 +15,7 @@
 pub mod cache;
 pub mod clock;
 pub mod fence;
+pub mod histogram;
 pub mod version;
 
 mod entropy;

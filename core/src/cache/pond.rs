@@ -22,6 +22,7 @@ use super::stats::{Count, Counters, Totals};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::fence::{Boot, Tokens};
+use crate::histogram::{Durations, Histogram};
 use crate::sync::{AtomicUsize, Ordering};
 use crate::version::{Position, Version, Versions};
 
@@ -99,6 +100,8 @@ pub struct Pond {
     pub(super) stripes: Stripes,
     pub(super) l1: L1,
     pub(super) counters: Counters,
+    /// One for all threads: a load is rare and long beside an addition.
+    pub(super) loads_took: Histogram,
     pub(super) unsettled: AtomicUsize,
     pub(super) max_loads: usize,
     pub(super) max_waiters: usize,
@@ -144,6 +147,7 @@ impl Pond {
             stripes: Stripes::new(STRIPES),
             l1: L1::new(config.budget, STRIPES, config.clock.clone()),
             counters: Counters::new(),
+            loads_took: Histogram::default(),
             unsettled: AtomicUsize::new(0),
             max_loads: config.max_loads,
             max_waiters: config.max_waiters,
@@ -248,6 +252,14 @@ impl Pond {
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.counters.totals()
+    }
+
+    /// How long loads took, from the grant of the lease to its settling.
+    #[must_use]
+    pub fn load_durations(&self) -> Durations {
+        let mut durations = Durations::default();
+        durations.add(&self.loads_took);
+        durations
     }
 
     /// What is held now.

@@ -132,6 +132,7 @@ impl Pond {
         };
         self.loads_ended(1);
         let (load, was_leader) = (settled.load, settled.was_leader);
+        self.loads_took.record(now.since(load.began_at));
         match fill {
             (
                 Fill::Found {

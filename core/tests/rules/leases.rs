@@ -429,3 +429,16 @@ fn a_followers_own_patience_ends_its_wait() {
         (Some(Reason::WaitExpired), true)
     );
 }
+
+#[test]
+fn a_load_s_time_is_counted_from_its_grant_however_it_is_settled() {
+    let bench = Bench::new();
+    let stored = bench.lead("stored");
+    bench.pass(SECOND);
+    assert!(is_stored(fill(stored, "v")));
+    let given_up = bench.lead("given up");
+    bench.pass(SECOND * 2);
+    drop(given_up);
+    let durations = bench.pond.load_durations();
+    assert_eq!((durations.count(), durations.sum()), (2, SECOND * 3));
+}
