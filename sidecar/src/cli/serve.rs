@@ -78,6 +78,7 @@ pub(crate) fn run(serve: Serve) -> Result<(), String> {
         ..
     } = reading;
     log::start(config.log.format, &config.log.filter).map_err(|error| format!("log: {error}"))?;
+    log::panics();
     for odd in unknown.iter().chain(&warnings) {
         warn!("configuration: {odd}");
     }

@@ -1,9 +1,24 @@
-//! Logs: to stderr, as text or JSON. They tell changes of state, and never a key,
-//! a value or a tag.
+//! Logs: to stderr, a line an event, as text or JSON. They tell changes of state, and
+//! never a key, a value or a tag.
+//!
+//! ```text
+//! {"ts":"2026-01-31T12:00:00.000000Z","level":"info","target":"millpond_sidecar::drain","msg":"stopped","fields":{}}
+//! ```
+//!
+//! Whatever a value holds, a line stays a line: control characters are escaped, and
+//! what is longer than 1 KiB is cut. One place in the code logs at most
+//! [`BURST`](limit::BURST) lines in ten seconds; the next one after that says how many
+//! were `suppressed`. The target `audit` is exempt. Inside a traced call, lines carry
+//! `trace_id` and `span_id`.
 
-use std::io::{self, IsTerminal};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
-use tracing_subscriber::EnvFilter;
+use self::line::Lines;
+
+mod limit;
+mod line;
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,22 +30,56 @@ pub enum Format {
     Json,
 }
 
+/// Changes what is logged while the process runs.
+#[derive(Clone, Debug)]
+pub struct Handle(Option<reload::Handle<EnvFilter, Registry>>);
+
+impl Handle {
+    /// Puts a filter into force: a level, or directives such as
+    /// `warn,millpond_sidecar=info`. A release build has nothing below `info`.
+    ///
+    /// # Errors
+    /// When the filter is not of that form; the one before stays in force.
+    pub fn set_filter(&self, filter: &str) -> Result<(), String> {
+        let filter = parse(filter)?;
+        match &self.0 {
+            Some(handle) => handle.reload(filter).map_err(|error| error.to_string()),
+            // Whoever embeds us filters in their own way.
+            None => Ok(()),
+        }
+    }
+}
+
 /// Starts logging for the process. `filter` is a level, or directives such as
 /// `warn,millpond_sidecar=info`.
 ///
 /// # Errors
 /// When the filter is not of that form. A process that logs already stays as it is.
-pub fn start(format: Format, filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
-    let started = match format {
-        Format::Text => lines.with_target(false).try_init(),
-        Format::Json => lines.json().flatten_event(true).try_init(),
-    };
+pub fn start(format: Format, filter: &str) -> Result<Handle, String> {
+    let (filter, handle) = reload::Layer::new(parse(filter)?);
+    let started = tracing_subscriber::registry()
+        .with(filter)
+        .with(Lines::to_stderr(format))
+        .try_init();
     // Already set: whoever embeds us logs in their own way.
-    drop(started);
-    Ok(())
+    Ok(Handle(started.is_ok().then_some(handle)))
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(filter).map_err(|error| error.to_string())
+}
+
+/// From now on a panic is one line of the log: its thread, its place, its message.
+/// For a process that is ours; a library leaves the hook alone.
+pub fn panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or("unnamed");
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let said = panic.payload_as_str().unwrap_or("not a text");
+        tracing::error!(target: "panic", thread, place, "{said}");
+    }));
 }
