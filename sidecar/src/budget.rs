@@ -31,6 +31,8 @@ pub(crate) struct Budget {
     limit: u64,
     chunk: u64,
     taken: AtomicU64,
+    /// Charges, since the start.
+    refused: AtomicU64,
 }
 
 // Relaxed throughout: the words count, and publish nothing.
@@ -41,11 +43,17 @@ impl Budget {
             limit,
             chunk: (limit / SPARE_PART / shares).min(MAX_CHUNK),
             taken: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
         })
     }
 
     pub(crate) fn limit(&self) -> u64 {
         self.limit
+    }
+
+    /// How often there was no room.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     fn taken(&self) -> u64 {
@@ -155,6 +163,14 @@ impl Charge {
     /// Holds `bytes` more, if there is room.
     #[must_use = "without room the call is refused"]
     pub(crate) fn grow(&mut self, bytes: u64) -> bool {
+        let taken = self.take(bytes);
+        if !taken {
+            self.share.budget.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    fn take(&mut self, bytes: u64) -> bool {
         let taken = self.share.take(bytes);
         if taken {
             self.bytes += bytes;
@@ -165,7 +181,7 @@ impl Charge {
     /// Holds `bytes` more, room or not: for the answer to a call that has already
     /// taken effect.
     pub(crate) fn owe(&mut self, bytes: u64) {
-        if !self.grow(bytes) {
+        if !self.take(bytes) {
             self.share.budget.taken.fetch_add(bytes, Ordering::Relaxed);
             self.bytes += bytes;
         }

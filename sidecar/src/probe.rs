@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, VARY};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -28,7 +28,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::drain::Stage;
-use crate::telemetry::metrics::{self, Observed};
+use crate::telemetry::metrics::{Format, Observed};
 
 const MAX_CONNECTIONS: usize = 64;
 /// From connecting, or from the last answer, to the end of a request's head.
@@ -118,7 +118,12 @@ fn respond(request: &Request<Incoming>, observed: &Observed) -> Response<Full<By
         "/startupz" => Ok(()),
         "/metrics" => {
             return only_read(request).unwrap_or_else(|| {
-                response(StatusCode::OK, metrics::CONTENT_TYPE, observed.exposition())
+                let format = Format::accepted(request.headers());
+                let page = observed.exposition(format);
+                let mut page = response(StatusCode::OK, format.content_type(), page);
+                let by = HeaderValue::from_static("accept");
+                page.headers_mut().insert(VARY, by);
+                page
             });
         }
         _ => return text(StatusCode::NOT_FOUND, "not found\n"),
@@ -176,29 +181,16 @@ impl Observed {
 #[cfg(test)]
 mod tests {
     use millpond_core::cache;
-    use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::budget::Budget;
-    use crate::drain::Stages;
-    use crate::telemetry::calls::Calls;
 
     #[test]
     fn a_worker_that_is_gone_is_not_live_unless_the_sidecar_ends() {
-        let of_workers = [Arc::new(Calls::default()), Arc::new(Calls::default())];
-        let observed = Observed {
-            pond: cache::Pond::new(cache::Config::default()),
-            stages: Stages::serving(),
-            calls: of_workers.to_vec(),
-            budget: Budget::new(1, 1),
-            shares: Vec::new(),
-            places: Arc::new(Semaphore::new(1)),
-            max_connections: 1,
-            started_micros: 0,
-        };
+        let observed = Observed::alone(cache::Pond::new(cache::Config::default()));
+        let of_workers: Vec<_> = observed.calls.clone();
         assert_eq!(observed.live(), Ok(()));
-        let [gone, _stays] = of_workers;
-        drop(gone);
+        let mut of_workers = of_workers.into_iter();
+        drop(of_workers.next());
         assert_eq!(observed.live(), Err("a worker thread is gone\n"));
         observed.stages.advance(Stage::Stopped);
         assert_eq!(observed.live(), Ok(()));

@@ -17,18 +17,20 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use millpond_core::cache::lookup::Levels;
 use millpond_core::cache::{Pond, Sweeper};
+use millpond_core::clock::Clock;
 use tokio::sync::Semaphore;
 use tokio::task::unconstrained;
 
 use crate::budget::{Budget, Share};
 use crate::config::{Config, Reloader, Socket, Watcher};
 use crate::drain::{Drained, Shutdown, Stages};
-use crate::listen::accept::{self, Dispatch};
+use crate::listen::accept::{self, Dispatch, Refusals};
 use crate::listen::connection::Serving;
 use crate::listen::unix::{self, Refused, SocketFile};
 use crate::rpc::{Cache, Common, Desk, Services};
 use crate::telemetry::calls::Calls;
-use crate::telemetry::metrics::Observed;
+use crate::telemetry::metrics::{Configured, Observed, Sources};
+use crate::telemetry::trace::{self, Spans};
 use crate::worker::{Followed, Worker};
 
 mod control;
@@ -88,6 +90,8 @@ pub enum StartError {
     Socket(PathBuf, io::Error),
     /// The system gives no thread or no runtime.
     Threads(io::Error),
+    /// Traces cannot be sent as configured, for this reason.
+    Tracing(String),
 }
 
 impl fmt::Display for StartError {
@@ -122,6 +126,7 @@ impl fmt::Display for StartError {
                 path.display()
             ),
             Self::Threads(error) => write!(f, "threads: {error}"),
+            Self::Tracing(why) => f.write_str(why),
         }
     }
 }
@@ -146,6 +151,18 @@ impl Sidecar {
         let reloader = Reloader::new(&config, &pond);
         let stages = Stages::serving();
         let places = Arc::new(Semaphore::new(config.max_connections));
+        let refusals = Arc::new(Refusals::default());
+        let spans = Arc::new(Spans::default());
+        let (traces, exporting) = match &config.tracing.endpoint {
+            None => (None, None),
+            Some(endpoint) => {
+                let ending = (stages.clone(), config.drain);
+                let sample = config.tracing.sample;
+                trace::start(endpoint, sample, ending, Arc::clone(&spans))
+                    .map(|(traces, exporting)| (Some(traces), Some(exporting)))
+                    .map_err(StartError::Tracing)?
+            }
+        };
         let levels = Levels::new(Arc::clone(&pond), None);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -162,7 +179,8 @@ impl Sidecar {
         let (mut calls, mut shares) = (Vec::new(), Vec::new());
         let mut workers = Vec::new();
         for number in 0..config.workers.max(1) {
-            let (counted, share) = (Arc::new(Calls::default()), Share::of(&budget));
+            let counted = Arc::new(Calls::new(pond.clock().clone(), traces.clone()));
+            let share = Share::of(&budget);
             let own = Stages::serving();
             let desk = Desk {
                 calls: Arc::clone(&counted),
@@ -190,6 +208,11 @@ impl Sidecar {
             shares,
             places: Arc::clone(&places),
             max_connections: config.max_connections,
+            refusals: Arc::clone(&refusals),
+            spans,
+            sources: Sources {
+                config: Some(Box::new(configured(reloader.clone()))),
+            },
         });
         let hand_to = workers
             .iter()
@@ -197,7 +220,7 @@ impl Sidecar {
             .collect();
         let control = Control {
             bound,
-            dispatch: Dispatch::new(hand_to, places),
+            dispatch: Dispatch::new(hand_to, places, refusals),
             observed: Arc::clone(&observed),
             common,
             drain: config.drain,
@@ -211,6 +234,9 @@ impl Sidecar {
                     drop(worker.thread.join());
                 }
                 drop((sweeper, watcher));
+                if let Some(exporting) = exporting {
+                    exporting.join();
+                }
                 drained
             })
             .map_err(StartError::Threads)?;
@@ -226,6 +252,21 @@ impl Sidecar {
             shutdown: Shutdown(stages),
             control: Some(control),
         })
+    }
+}
+
+/// What metrics tell of the configuration.
+fn configured(reloader: Reloader) -> impl Fn() -> Configured {
+    move || {
+        let state = reloader.state();
+        let age = u64::try_from(state.age.as_micros()).unwrap_or(u64::MAX);
+        Configured {
+            applied: state.reloads,
+            refused: state.refused,
+            successful: state.errors.is_empty(),
+            applied_micros: Clock::Kernel.wall_micros().saturating_sub(age),
+            hash: state.hash,
+        }
     }
 }
 

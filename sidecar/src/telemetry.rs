@@ -3,3 +3,4 @@
 pub(crate) mod calls;
 pub mod log;
 pub(crate) mod metrics;
+pub(crate) mod trace;

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
@@ -35,20 +35,41 @@ pub(crate) struct Accepted {
     pub(crate) place: OwnedSemaphorePermit,
 }
 
+/// Connections closed as they came because as many were open as may be.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(AtomicU64);
+
+// Relaxed throughout: a count, which orders nothing.
+impl Refusals {
+    fn one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Hands connections to workers.
 #[derive(Clone, Debug)]
 pub(crate) struct Dispatch {
     workers: Arc<[mpsc::Sender<Accepted>]>,
     next: Arc<AtomicUsize>,
     places: Arc<Semaphore>,
+    refusals: Arc<Refusals>,
 }
 
 impl Dispatch {
-    pub(crate) fn new(workers: Vec<mpsc::Sender<Accepted>>, places: Arc<Semaphore>) -> Self {
+    pub(crate) fn new(
+        workers: Vec<mpsc::Sender<Accepted>>,
+        places: Arc<Semaphore>,
+        refusals: Arc<Refusals>,
+    ) -> Self {
         Self {
             workers: workers.into(),
             next: Arc::new(AtomicUsize::new(0)),
             places,
+            refusals,
         }
     }
 
@@ -87,6 +108,7 @@ impl Dispatch {
             }
         };
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            self.refusals.one();
             gate.close(&"as many connections are open as may be");
             return;
         };

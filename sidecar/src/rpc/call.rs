@@ -36,7 +36,8 @@ use super::{fill, get, get_many, outline, oversized, status, write};
 use crate::budget::{Charge, Share};
 use crate::drain::{Stage, Stages};
 use crate::listen::pace::{Open, Pace};
-use crate::telemetry::calls::{Calls, Method, UnderWay};
+use crate::telemetry::calls::{Call, Calls, Method, UnderWay};
+use crate::telemetry::trace::words::{Named, Told};
 
 /// What a call holds beside its messages: its task, its stream, a waiter.
 const CALL_BYTES: u64 = 2 << 10;
@@ -161,6 +162,8 @@ pub(super) async fn answer(
     method: Method,
     request: Request<Incoming>,
 ) -> Response<Answer> {
+    let desk = Arc::clone(&cache.desk);
+    let told = desk.calls.begin(method);
     let answered = async {
         let (head, body) = request.into_parts();
         let mut call = InFlight::begin(&cache.desk, &pace, &head.headers)?;
@@ -180,12 +183,12 @@ pub(super) async fn answer(
             message,
             metadata: MetadataMap::from_headers(head.headers),
         };
-        let (bytes, leases) = dispatch(&cache, method, asked, &mut call, held).await?;
+        let (bytes, leases) = dispatch(&cache, &told, asked, &mut call, held).await?;
         call.open.replied();
         Ok(Sending::reply(bytes, leases, call))
     };
-    let desk = Arc::clone(&cache.desk);
-    match desk.calls.count(method, answered).await {
+    let answered = told.run(answered).await;
+    match told.ended(answered) {
         Ok(reply) => success(Answer::Reply(reply)),
         Err(refused) => refused.into_http(),
     }
@@ -198,61 +201,68 @@ struct Asked {
 }
 
 impl Asked {
-    fn decoded<Q: Message + Default>(self) -> Result<tonic::Request<Q>, Status> {
+    fn decoded<Q>(self, told: &Call<'_>) -> Result<tonic::Request<Q>, Status>
+    where
+        Q: Message + Default + Named,
+    {
         let message = decode(self.message)?;
-        Ok(tonic::Request::from_parts(
-            self.metadata,
-            tonic::Extensions::default(),
-            message,
-        ))
+        let nothing = tonic::Extensions::default();
+        let request = tonic::Request::from_parts(self.metadata, nothing, message);
+        told.received(&request);
+        Ok(request)
     }
 }
 
 /// The reply's bytes, charged, and the leases it grants.
 async fn dispatch(
     cache: &Cache,
-    method: Method,
+    told: &Call<'_>,
     asked: Asked,
     call: &mut InFlight,
     held: u64,
 ) -> Result<(Bytes, Vec<Lease>), Status> {
-    match method {
+    match told.method() {
         Method::Hello => {
-            asked.decoded::<millpond_proto::v1::HelloRequest>()?;
-            made(Reply::read(cache.hello(), Vec::new()), call, held)
+            asked.decoded::<millpond_proto::v1::HelloRequest>(told)?;
+            made(Reply::read(cache.hello(), Vec::new()), told, call, held)
         }
-        Method::Get => made(get::get(cache, asked.decoded()?).await?, call, held),
+        Method::Get => {
+            let reply = get::get(cache, told, asked.decoded(told)?).await?;
+            made(reply, told, call, held)
+        }
         Method::GetMany => {
-            let reply = get_many::get_many(cache, asked.decoded()?).await?;
-            made(reply, call, held)
+            let reply = get_many::get_many(cache, told, asked.decoded(told)?).await?;
+            made(reply, told, call, held)
         }
         Method::Fill => {
-            let request = asked.decoded()?.into_inner();
-            made(fill::fill(cache, request).await?, call, held)
+            let request = asked.decoded(told)?.into_inner();
+            made(fill::fill(cache, request).await?, told, call, held)
         }
         Method::Renew => {
-            let request = asked.decoded()?.into_inner();
-            made(fill::renew(cache, &request)?, call, held)
+            let request = asked.decoded(told)?.into_inner();
+            made(fill::renew(cache, &request)?, told, call, held)
         }
         Method::Set => {
-            let request = asked.decoded()?.into_inner();
-            made(write::set(cache, request).await?, call, held)
+            let request = asked.decoded(told)?.into_inner();
+            made(write::set(cache, request).await?, told, call, held)
         }
         Method::Invalidate => {
-            let request = asked.decoded()?.into_inner();
-            made(write::invalidate(cache, request).await?, call, held)
+            let request = asked.decoded(told)?.into_inner();
+            made(write::invalidate(cache, request).await?, told, call, held)
         }
     }
 }
 
 /// Encodes a reply. Its request is gone: the reply takes the place of it in the
 /// charge.
-fn made<M: Message>(
+fn made<M: Message + Told>(
     reply: Reply<M>,
+    told: &Call<'_>,
     call: &mut InFlight,
     held: u64,
 ) -> Result<(Bytes, Vec<Lease>), Status> {
     call.charge.shrink_to(held);
+    told.replies(&reply.message);
     let bytes = encode(&reply.message, |length| {
         if reply.done {
             call.charge.owe(length);

@@ -11,9 +11,11 @@ use super::call::Reply;
 use super::deadline::Patience;
 use super::fields;
 use super::reply;
+use crate::telemetry::calls::Call;
 
 pub(super) async fn get(
     cache: &Cache,
+    call: &Call<'_>,
     request: Request<v1::GetRequest>,
 ) -> Result<Reply<v1::GetReply>, Status> {
     let pond = cache.pond();
@@ -30,8 +32,10 @@ pub(super) async fn get(
         fresh_only: request.fresh_only,
         lease: request.lease_ms.map(fields::milliseconds),
     };
-    let answer = cache.levels.get(&cache.timer, &scope, &request.key, want);
+    let timer = call.waiting(&cache.timer);
+    let answer = cache.levels.get(&timer, &scope, &request.key, want);
     let answer = cache.desk.while_serving(answer).await?;
+    call.answered(&scope, &request.key, &answer);
     let mut leases = Vec::new();
     let message = reply::reply(pond, answer, &mut leases);
     Ok(Reply::read(message, leases))

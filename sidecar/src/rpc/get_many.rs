@@ -13,7 +13,7 @@
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use millpond_core::cache::lookup::wait;
+use millpond_core::cache::lookup::{self, wait};
 use millpond_core::cache::{Answer, Lease, Lookup, Pond, Waiter, Want};
 use millpond_proto::v1;
 use tonic::{Request, Status};
@@ -24,10 +24,11 @@ use super::deadline::Patience;
 use super::get::deadline;
 use super::limits::{MAX_KEYS, MAX_MESSAGE_BYTES};
 use super::{fields, reply, status};
-use crate::timer::Timer;
+use crate::telemetry::calls::Call;
 
 pub(super) async fn get_many(
     cache: &Cache,
+    call: &Call<'_>,
     request: Request<v1::GetManyRequest>,
 ) -> Result<Reply<v1::GetManyReply>, Status> {
     let pond = cache.pond();
@@ -54,15 +55,21 @@ pub(super) async fn get_many(
         .iter()
         .map(|wanted| pond.get(&scope, &wanted.key, want))
         .collect();
-    let answers = answers(&cache.timer, lookups);
+    let timer = call.waiting(&cache.timer);
+    let answers = answers(&timer, lookups);
     let answers = cache.desk.while_serving(answers).await?;
+    for (wanted, answer) in request.keys.iter().zip(&answers) {
+        if let Some(answer) = answer {
+            call.answered(&scope, &wanted.key, answer);
+        }
+    }
     let mut leases = Vec::new();
     let entries = entries(pond, answers, &mut leases);
     Ok(Reply::read(v1::GetManyReply { entries }, leases))
 }
 
 /// One answer for each look-up; `None` for what is led elsewhere.
-async fn answers(timer: &Timer, lookups: Vec<Lookup>) -> Vec<Option<Answer>> {
+async fn answers(timer: &(impl lookup::Timer + Sync), lookups: Vec<Lookup>) -> Vec<Option<Answer>> {
     let mut following: Vec<(usize, Waiter)> = Vec::new();
     let mut leads = false;
     let mut answers: Vec<Option<Answer>> = Vec::with_capacity(lookups.len());

@@ -1,12 +1,34 @@
-//! How calls of the cache ended, counted by the thread that served them.
+//! The calls of the cache: how they ended, how long they took, how long of that
+//! they waited for another's load, and what they were answered. Counted by the
+//! thread that serves them.
 //!
-//! Cost: three uncontended additions a call; a scrape sums over the workers.
+//! A [`Call`] begins with its head and ends when its reply is made or refused. One
+//! that is dropped before was cancelled by its caller, or panicked. Its time counts
+//! from its message, decoded: how fast a caller sends is no affair of ours, so what
+//! is refused before that has no time.
+//!
+//! Cost of a call: two readings of the clock and seven uncontended additions, and two
+//! readings more if it waits; docs/metrics.md says what that comes to. A scrape
+//! sums over the workers.
 
-use std::future::Future;
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use tonic::{Code, Status};
+use millpond_core::cache::{Answer, Scope};
+use millpond_core::clock::{Clock, Time};
+use millpond_core::histogram::Histogram;
+use tonic::{Code, Request, Status};
+
+use super::trace::Traces;
+use super::trace::span::CallSpan;
+use super::trace::words::{Named, Told};
+
+mod answers;
+mod wait;
+
+pub(crate) use answers::{Answers, SOURCES};
+pub(crate) use wait::{Wait, Waiting};
 
 /// A method of the cache service.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +53,17 @@ impl Method {
         Self::Invalidate,
     ];
 
+    /// By number.
+    pub(crate) const NAMES: [&str; Self::ALL.len()] = [
+        "Hello",
+        "Get",
+        "GetMany",
+        "Fill",
+        "Renew",
+        "Set",
+        "Invalidate",
+    ];
+
     /// By its name.
     pub(crate) fn named(name: &str) -> Option<Self> {
         Some(match name {
@@ -46,15 +79,12 @@ impl Method {
     }
 
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Hello => "Hello",
-            Self::Get => "Get",
-            Self::GetMany => "GetMany",
-            Self::Fill => "Fill",
-            Self::Renew => "Renew",
-            Self::Set => "Set",
-            Self::Invalidate => "Invalidate",
-        }
+        Self::NAMES[self as usize]
+    }
+
+    /// Whether it may wait for another's load.
+    pub(crate) fn waits(self) -> bool {
+        matches!(self, Self::Get | Self::GetMany)
     }
 }
 
@@ -79,31 +109,69 @@ pub(crate) const CODES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 
+/// A part of a call's time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Phase {
+    /// All of it.
+    Total,
+    /// Waiting for another's load.
+    Wait,
+}
+
+impl Phase {
+    pub(crate) const ALL: [Self; 2] = [Self::Total, Self::Wait];
+    /// By number.
+    pub(crate) const NAMES: [&str; Self::ALL.len()] = ["total", "wait"];
+
+    pub(crate) fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
 /// The calls one worker served.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Calls {
+    clock: Clock,
     ended: [[AtomicU64; CODES.len()]; Method::ALL.len()],
+    took: [[Histogram; Phase::ALL.len()]; Method::ALL.len()],
     in_flight: AtomicUsize,
     beside: AtomicUsize,
+    answers: Answers,
+    traces: Option<Arc<Traces>>,
 }
 
 // Relaxed throughout: these are counts, and order nothing.
 impl Calls {
-    /// Runs a call and counts how it ended. One that is dropped was cancelled by
-    /// its caller.
-    pub(crate) async fn count<T>(
-        &self,
-        method: Method,
-        call: impl Future<Output = Result<T, Status>>,
-    ) -> Result<T, Status> {
-        let mut running = Running::new(self, method);
-        let result = call.await;
-        running.ends_with = result.as_ref().map_or_else(Status::code, |_| Code::Ok);
-        result
+    pub(crate) fn new(clock: Clock, traces: Option<Arc<Traces>>) -> Self {
+        Self {
+            clock,
+            ended: Default::default(),
+            took: Default::default(),
+            in_flight: AtomicUsize::new(0),
+            beside: AtomicUsize::new(0),
+            answers: Answers::default(),
+            traces,
+        }
+    }
+
+    /// A call has come.
+    pub(crate) fn begin(&self, method: Method) -> Call<'_> {
+        Call {
+            calls: self,
+            method,
+            received: OnceLock::new(),
+            wait: Wait::default(),
+            ends_with: Code::Cancelled,
+            result: OnceLock::new(),
+        }
     }
 
     pub(crate) fn ended(&self, method: Method, code: usize) -> u64 {
         self.ended[method as usize][code].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn took(&self, method: Method, phase: Phase) -> &Histogram {
+        &self.took[method as usize][phase as usize]
     }
 
     /// Calls of the cache that are not answered, or whose reply is not written.
@@ -114,6 +182,10 @@ impl Calls {
     /// The same of the services beside it.
     pub(crate) fn beside(&self) -> usize {
         self.beside.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.answers
     }
 }
 
@@ -150,29 +222,102 @@ impl Drop for UnderWay {
     }
 }
 
-struct Running<'a> {
+/// A call under way.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
     calls: &'a Calls,
     method: Method,
+    received: OnceLock<Received>,
+    wait: Wait,
     ends_with: Code,
+    result: OnceLock<&'static str>,
 }
 
-impl<'a> Running<'a> {
-    fn new(calls: &'a Calls, method: Method) -> Self {
-        Self {
-            calls,
-            method,
-            ends_with: Code::Cancelled,
+/// What is known once the message is.
+#[derive(Debug)]
+struct Received {
+    at: Time,
+    /// While the call is traced.
+    span: Option<Box<CallSpan>>,
+}
+
+impl Call<'_> {
+    pub(crate) fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Its message is there: its time begins, and its span if it is traced.
+    pub(crate) fn received<T: Named>(&self, request: &Request<T>) {
+        let traces = self.calls.traces.as_ref();
+        self.received.get_or_init(|| Received {
+            at: self.calls.clock.precise(),
+            span: traces.and_then(|traces| {
+                traces.begin(self.method, request.metadata(), request.get_ref())
+            }),
+        });
+    }
+
+    fn span(&self) -> Option<&CallSpan> {
+        self.received.get()?.span.as_deref()
+    }
+
+    /// Runs what the call does; log lines written meanwhile name its trace.
+    pub(crate) async fn run<F: Future>(&self, call: F) -> F::Output {
+        let mut call = pin!(call);
+        std::future::poll_fn(|context| {
+            let _inside = self.span().map(CallSpan::enter);
+            call.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// How this call waits for a point of time; it is told by the clock it counts by.
+    pub(crate) fn waiting<'a, T>(&'a self, timer: &'a T) -> Waiting<'a, T> {
+        Waiting::new(timer, &self.wait, &self.calls.clock)
+    }
+
+    /// Takes note of one key's answer, before it becomes a message.
+    pub(crate) fn answered(&self, scope: &Scope, key: &[u8], answer: &Answer) {
+        self.calls.answers.count(answer);
+        if let Some(traces) = &self.calls.traces {
+            traces.answered(self.span(), scope, key, answer, &self.wait);
         }
+    }
+
+    /// Its reply will be this, unless it is refused on its way.
+    pub(crate) fn replies(&self, reply: &impl Told) {
+        if self.span().is_some() {
+            self.result.get_or_init(|| reply.told());
+        }
+    }
+
+    /// The call is over, with this.
+    pub(crate) fn ended<T>(mut self, result: Result<T, Status>) -> Result<T, Status> {
+        self.ends_with = result.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        result
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for Call<'_> {
     fn drop(&mut self) {
-        let ends_with = if std::thread::panicking() {
-            Code::Unknown
-        } else {
-            self.ends_with
+        if std::thread::panicking() {
+            self.ends_with = Code::Unknown;
+        }
+        let calls = self.calls;
+        calls.ended[self.method as usize][self.ends_with as usize].fetch_add(1, Ordering::Relaxed);
+        let Some(Received { at, span }) = self.received.take() else {
+            return;
         };
-        self.calls.ended[self.method as usize][ends_with as usize].fetch_add(1, Ordering::Relaxed);
+        let now = calls.clock.precise();
+        calls.took(self.method, Phase::Total).record(now.since(at));
+        let waited = self.wait.told();
+        if let Some((from, to)) = waited {
+            calls.took(self.method, Phase::Wait).record(to.since(from));
+        }
+        if let Some(span) = span {
+            let result = self.result.get().copied();
+            let result = result.filter(|_| self.ends_with == Code::Ok);
+            span.end(&calls.clock, now, waited, self.ends_with, result);
+        }
     }
 }

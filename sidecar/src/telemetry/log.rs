@@ -6,9 +6,8 @@
 //! ```
 //!
 //! Whatever a value holds, a line stays a line: control characters are escaped, and
-//! what is longer than 1 KiB is cut. One place in the code logs at most
-//! [`BURST`](limit::BURST) lines in ten seconds; the next one after that says how many
-//! were `suppressed`. The target `audit` is exempt. Inside a traced call, lines carry
+//! what is longer than 1 KiB is cut. One place in the code logs at most 64 lines in ten
+//! seconds; the next one after that says how many were `suppressed`. The target `audit` is exempt. Inside a traced call, lines carry
 //! `trace_id` and `span_id`.
 
 use tracing_subscriber::layer::SubscriberExt;

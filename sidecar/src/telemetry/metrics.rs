@@ -1,20 +1,40 @@
-//! Metrics in the OpenMetrics text format, version 1.0.
+//! Metrics, as a page that a scraper reads.
 //!
 //! Nothing is kept here: a scrape reads the counters where they are counted.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `table` | every family, its unit, labels and help |
+//! | `page` | the formats, and which a scraper gets |
+//! | `process` | what the kernel says of the process |
+//! | `told` | what other parts tell at a scrape |
+//! | `document` | the table as docs/metrics.md |
 
-use std::fmt::{Display, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
-use millpond_core::cache::Pond;
+use millpond_core::cache::{Mode, Pond};
+use millpond_core::histogram::Durations;
 use tokio::sync::Semaphore;
 
-use super::calls::{CODES, Calls, Method};
+use self::page::{Page, Seconds};
+use super::calls::{CODES, Calls, Method, Phase, SOURCES};
+use super::trace::Spans;
 use crate::budget::{Budget, Share};
-use crate::drain::Stages;
+use crate::drain::{Stage, Stages};
+use crate::listen::accept::Refusals;
 
-pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+#[cfg(test)]
+mod document;
+mod page;
+pub(crate) mod process;
+mod table;
+#[cfg(test)]
+mod tests;
+mod told;
 
-const MICROS_PER_SECOND: u64 = 1_000_000;
+pub(crate) use page::Format;
+pub(crate) use told::{Configured, Sources};
 
 /// What probes and metrics tell about.
 #[derive(Debug)]
@@ -28,7 +48,10 @@ pub(crate) struct Observed {
     pub(crate) shares: Vec<Arc<Share>>,
     pub(crate) places: Arc<Semaphore>,
     pub(crate) max_connections: usize,
+    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) spans: Arc<Spans>,
     pub(crate) started_micros: u64,
+    pub(crate) sources: Sources,
 }
 
 impl Observed {
@@ -60,237 +83,175 @@ impl Observed {
         self.calls.iter().any(|calls| Arc::strong_count(calls) == 1)
     }
 
+    /// How long calls of a method took, over all workers; `quantile` of it answers
+    /// for p50 and p99.
+    pub(crate) fn durations(&self, method: Method, phase: Phase) -> Durations {
+        let mut durations = Durations::default();
+        for calls in &self.calls {
+            durations.add(calls.took(method, phase));
+        }
+        durations
+    }
+
     /// Everything, as text.
-    pub(crate) fn exposition(&self) -> String {
-        let mut page = Page::default();
-        self.cache(&mut page);
+    pub(crate) fn exposition(&self, format: Format) -> String {
+        let mut page = Page::new(format);
+        self.cache_counters(&mut page);
+        self.cache_gauges(&mut page);
         self.calls(&mut page);
+        self.wire(&mut page);
+        self.config(&mut page);
         self.process(&mut page);
         page.end()
     }
 
-    fn cache(&self, page: &mut Page) {
-        let totals = self.pond.totals();
-        page.family(
-            "millpond_cache_reads",
-            Kind::Counter,
-            "Reads, by what was found.",
-        );
-        page.by(
-            "result",
-            &[
-                ("hit", totals.hits),
-                ("stale", totals.stale),
-                ("miss", totals.misses),
-            ],
-        );
-        page.family(
-            "millpond_cache_fills",
-            Kind::Counter,
-            "Loads settled, by what became of them.",
-        );
-        page.by(
-            "outcome",
-            &[
-                ("stored", totals.stored),
-                ("superseded", totals.superseded),
-                ("failed", totals.failed),
-                ("given_up", totals.given_up),
-                ("too_large", totals.too_large),
-            ],
-        );
-        for (name, help, value) in [
-            (
-                "millpond_cache_leads",
-                "Leases granted for keys that nothing usable was held for.",
-                totals.leads,
-            ),
-            (
-                "millpond_cache_refreshes",
-                "Leases granted to refresh what was still answered.",
-                totals.refreshes,
-            ),
-            (
-                "millpond_cache_coalesced",
-                "Reads that waited for another's load.",
-                totals.coalesced,
-            ),
-            (
-                "millpond_cache_promoted",
-                "Leases that went to a waiter because the leader was gone.",
-                totals.promoted,
-            ),
-            ("millpond_cache_sets", "Values set.", totals.sets),
-            (
-                "millpond_cache_invalidations",
-                "Invalidations.",
-                totals.invalidations,
-            ),
-            (
-                "millpond_cache_shed",
-                "Reads refused because too many loads were under way.",
-                totals.shed,
-            ),
-            (
-                "millpond_cache_expired",
-                "Entries removed because their time was over.",
-                totals.expired,
-            ),
-            (
-                "millpond_cache_adopted",
-                "Entries taken over from the second level.",
-                totals.adopted,
-            ),
-        ] {
-            page.family(name, Kind::Counter, help);
-            page.value(value);
-        }
+    /// A sum over the workers.
+    fn sum(&self, of: impl Fn(&Calls) -> u64) -> u64 {
+        self.calls.iter().map(|calls| of(calls)).sum()
+    }
 
-        let gauges = self.pond.gauges();
-        page.family(
-            "millpond_cache_evictions",
-            Kind::Counter,
-            "Entries removed to keep the budget.",
-        );
-        page.value(gauges.evictions);
-        for (name, help, value) in [
-            (
-                "millpond_cache_entries",
-                "Entries held.",
-                gauges.entries as u64,
-            ),
-            (
-                "millpond_cache_loads_unsettled",
-                "Loads begun and not settled.",
-                gauges.loads as u64,
-            ),
-            (
-                "millpond_cache_caches",
-                "Pairs of tenant and cache in use.",
-                gauges.caches as u64,
-            ),
-        ] {
-            page.family(name, Kind::Gauge, help);
-            page.value(value);
+    fn cache_counters(&self, page: &mut Page) {
+        let totals = self.pond.totals();
+        page.family(table::READS)
+            .sample(&["hit"], totals.hits)
+            .sample(&["stale"], totals.stale)
+            .sample(&["miss"], totals.misses);
+        page.family(table::HITS);
+        for (source, name) in SOURCES.iter().enumerate() {
+            page.sample(&[name], self.sum(|calls| calls.answers().fresh(source)));
         }
-        page.in_unit("millpond_cache_size", "bytes", "Bytes of entries held.");
-        page.value(gauges.bytes);
-        page.in_unit(
-            "millpond_cache_budget",
-            "bytes",
-            "Bytes of entries that may be held.",
-        );
-        page.value(gauges.budget);
+        page.family(table::STALE_READS);
+        for name in table::STALE_REASONS {
+            let stale = match name {
+                "revalidating" => totals.stale_revalidating(),
+                "load_failed" => totals.stale_load_failed,
+                "shed" => totals.stale_shed,
+                _ => 0,
+            };
+            page.sample(&[name], stale);
+        }
+        page.family(table::FILLS)
+            .sample(&["stored"], totals.stored)
+            .sample(&["superseded"], totals.superseded)
+            .sample(&["failed"], totals.failed)
+            .sample(&["given_up"], totals.given_up)
+            .sample(&["too_large"], totals.too_large);
+        page.family(table::OBSERVED)
+            .sample(&["match"], totals.matches)
+            .sample(&["mismatch"], totals.mismatches);
+        for (family, value) in [
+            (table::LEADS, totals.leads),
+            (table::REFRESHES, totals.refreshes),
+            (table::COALESCED, totals.coalesced),
+            (table::PROMOTED, totals.promoted),
+            (table::SETS, totals.sets),
+            (table::INVALIDATIONS, totals.invalidations),
+            (table::SHED, totals.shed),
+            (table::EXPIRED, totals.expired),
+            (table::ADOPTED, totals.adopted),
+            (table::EVICTIONS, self.pond.gauges().evictions),
+        ] {
+            page.family(family).value(value);
+        }
+        page.family(table::LOAD_DURATION)
+            .durations(&[], &self.pond.load_durations());
+    }
+
+    fn cache_gauges(&self, page: &mut Page) {
+        let gauges = self.pond.gauges();
+        page.family(table::ENTRIES).value(gauges.entries);
+        page.family(table::LOADS).value(gauges.loads);
+        page.family(table::CACHES).value(gauges.caches);
+        page.family(table::SIZE).value(gauges.bytes);
+        page.family(table::BUDGET).value(gauges.budget);
+        page.family(table::MODE);
+        for cache in told::named(self.pond.caches()) {
+            let modes = [Mode::On, Mode::Observe, Mode::Bypass];
+            for (name, mode) in table::MODES.iter().zip(modes) {
+                page.sample(&[cache.name.as_str(), name], u8::from(cache.mode == mode));
+            }
+        }
     }
 
     fn calls(&self, page: &mut Page) {
-        page.family(
-            "millpond_rpc_requests",
-            Kind::Counter,
-            "Calls ended, by method and status.",
-        );
+        page.family(table::REQUESTS);
         for method in Method::ALL {
             for (code, name) in CODES.iter().enumerate() {
-                let ended: u64 = self
-                    .calls
-                    .iter()
-                    .map(|calls| calls.ended(method, code))
-                    .sum();
+                let ended = self.sum(|calls| calls.ended(method, code));
                 // "OK" always, so that a rate has a beginning.
                 if ended > 0 || code == 0 {
-                    let method = method.name();
-                    page.sample(
-                        format_args!("{{method=\"{method}\",code=\"{name}\"}}"),
-                        ended,
-                    );
+                    page.sample(&[method.name(), name], ended);
                 }
             }
         }
-        page.family("millpond_rpc_in_flight", Kind::Gauge, "Calls under way.");
-        page.value(self.in_flight());
-        page.family("millpond_connections", Kind::Gauge, "Connections open.");
-        page.value(self.connections());
-        page.in_unit(
-            "millpond_rpc_in_flight_size",
-            "bytes",
-            "Bytes of messages being received and of replies not yet written.",
-        );
-        page.value(self.in_flight_bytes());
-        page.in_unit(
-            "millpond_rpc_in_flight_budget",
-            "bytes",
-            "Bytes that may be in flight.",
-        );
-        page.value(self.budget.limit());
+        page.family(table::DURATION);
+        for method in Method::ALL {
+            for phase in Phase::ALL {
+                if matches!(phase, Phase::Total) || method.waits() {
+                    let durations = self.durations(method, phase);
+                    page.durations(&[method.name(), phase.name()], &durations);
+                }
+            }
+        }
+        page.family(table::IN_FLIGHT).value(self.in_flight());
+    }
+
+    fn wire(&self, page: &mut Page) {
+        page.family(table::IN_FLIGHT_BYTES)
+            .value(self.in_flight_bytes());
+        page.family(table::IN_FLIGHT_BUDGET)
+            .value(self.budget.limit());
+        page.family(table::IN_FLIGHT_REFUSED)
+            .value(self.budget.refused());
+        page.family(table::CONNECTIONS).value(self.connections());
+        page.family(table::CONNECTIONS_LIMIT)
+            .value(self.max_connections);
+        page.family(table::CONNECTIONS_REFUSED)
+            .value(self.refusals.count());
+    }
+
+    fn config(&self, page: &mut Page) {
+        let Some(config) = &self.sources.config else {
+            return;
+        };
+        let told = config();
+        page.family(table::CONFIG_RELOADS)
+            .sample(&["applied"], told.applied)
+            .sample(&["refused"], told.refused);
+        page.family(table::CONFIG_SUCCESSFUL)
+            .value(u8::from(told.successful));
+        page.family(table::CONFIG_APPLIED)
+            .value(Seconds(Duration::from_micros(told.applied_micros)));
+        page.family(table::CONFIG).sample(&[&told.hash], 1);
     }
 
     fn process(&self, page: &mut Page) {
-        page.family("millpond_build", Kind::Info, "What runs here.");
-        let version = env!("CARGO_PKG_VERSION");
-        page.sample(format_args!("{{version=\"{version}\"}}"), 1);
-        page.in_unit(
-            "process_start_time",
-            "seconds",
-            "When the process started, since the epoch.",
-        );
-        let (seconds, micros) = (
-            self.started_micros / MICROS_PER_SECOND,
-            self.started_micros % MICROS_PER_SECOND,
-        );
-        page.value(format_args!("{seconds}.{micros:06}"));
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Counter,
-    Gauge,
-    Info,
-}
-
-/// A page under construction: families one after another, each with its samples.
-#[derive(Debug, Default)]
-struct Page {
-    text: String,
-    /// What samples of the family at hand are called.
-    sample: String,
-}
-
-// Writing to a String does not fail.
-impl Page {
-    fn family(&mut self, name: &str, kind: Kind, help: &str) {
-        let (kind, suffix) = match kind {
-            Kind::Counter => ("counter", "_total"),
-            Kind::Gauge => ("gauge", ""),
-            Kind::Info => ("info", "_info"),
-        };
-        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        self.sample = format!("{name}{suffix}");
-    }
-
-    /// A gauge in a unit, which its name ends in.
-    fn in_unit(&mut self, name: &str, unit: &str, help: &str) {
-        let name = format!("{name}_{unit}");
-        self.family(&name, Kind::Gauge, help);
-        let _ = writeln!(self.text, "# UNIT {name} {unit}");
-    }
-
-    fn sample(&mut self, labels: impl Display, value: impl Display) {
-        let _ = writeln!(self.text, "{}{labels} {value}", self.sample);
-    }
-
-    fn value(&mut self, value: impl Display) {
-        self.sample("", value);
-    }
-
-    fn by(&mut self, label: &str, values: &[(&str, u64)]) {
-        for (of, value) in values {
-            self.sample(format_args!("{{{label}=\"{of}\"}}"), value);
+        let now = self.stages.now();
+        page.family(table::STAGE);
+        for (name, stage) in table::STAGES.iter().zip([
+            Stage::Serving,
+            Stage::Draining,
+            Stage::Leaving,
+            Stage::Stopped,
+        ]) {
+            page.sample(&[name], u8::from(now == stage));
         }
-    }
-
-    fn end(mut self) -> String {
-        self.text.push_str("# EOF\n");
-        self.text
+        page.family(table::SPANS)
+            .sample(&["exported"], self.spans.exported())
+            .sample(&["dropped"], self.spans.dropped());
+        page.family(table::BUILD)
+            .sample(&[env!("CARGO_PKG_VERSION")], 1);
+        page.family(table::STARTED)
+            .value(Seconds(Duration::from_micros(self.started_micros)));
+        if let Some(bytes) = process::resident_bytes() {
+            page.family(table::RESIDENT).value(bytes);
+        }
+        page.family(table::CPU).value(Seconds(process::cpu()));
+        if let Some(open) = process::open_fds() {
+            page.family(table::OPEN_FDS).value(open);
+        }
+        if let Some(most) = process::max_fds() {
+            page.family(table::MAX_FDS).value(most);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Repeats at a bounded rate: what happens a thousand times a second is told ten
+//! Repeats at a bounded rate: what happens a thousand times a second is told 64
 //! times, and then how often it happened.
 //!
 //! By place in the code, of which there are a fixed number: that bounds the table.
@@ -11,8 +11,9 @@ use parking_lot::Mutex;
 use tracing::Metadata;
 use tracing::callsite::Identifier;
 
-/// Lines of one place in one window.
-pub(super) const BURST: u32 = 10;
+/// Lines of one place in one window: more than the mistakes that one configuration
+/// file is told of.
+pub(super) const BURST: u32 = 64;
 const WINDOW: Duration = Duration::from_secs(10);
 /// Who changed what: every line of it counts.
 const EXEMPT: &str = "audit";

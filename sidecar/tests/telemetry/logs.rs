@@ -1,0 +1,123 @@
+//! Log lines of the real binary.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+
+/// The real binary; killed if the test fails.
+struct Process {
+    child: Child,
+}
+
+impl Process {
+    fn start(arguments: &[&str]) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_millpond"))
+            .args([
+                "serve",
+                "--no-socket",
+                "--listen",
+                "127.0.0.1:0",
+                "--probe",
+                "127.0.0.1:0",
+            ])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary was built");
+        let mut process = Self { child };
+        let said = process.child.stdout.take().expect("it is piped");
+        let greeted = BufReader::new(said)
+            .lines()
+            .map_while(Result::ok)
+            .any(|line| line.starts_with("Ctrl-C"));
+        assert!(greeted, "it serves");
+        process
+    }
+
+    /// Names of its threads, as the kernel keeps them: 15 bytes.
+    fn threads(&self) -> Vec<String> {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let tasks = std::fs::read_dir(tasks).expect("it runs");
+        tasks
+            .map(|task| {
+                let name = task.expect("it runs").path().join("comm");
+                std::fs::read_to_string(name)
+                    .expect("it runs")
+                    .trim()
+                    .to_owned()
+            })
+            .collect()
+    }
+
+    /// What it logged from its start to its end by SIGTERM.
+    fn log(mut self) -> Vec<String> {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", "TERM", &pid]).status();
+        assert!(sent.expect("there is a kill").success());
+        let mut log = String::new();
+        let mut lines = self.child.stderr.take().expect("it is piped");
+        lines.read_to_string(&mut log).expect("it is text");
+        assert!(self.child.wait().expect("it is our child").success());
+        log.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn each_line_is_an_object_with_the_same_five_names() {
+    let log = Process::start(&["--log-format", "json"]).log();
+    let mut messages = Vec::new();
+    for line in &log {
+        let line: serde_json::Value = serde_json::from_str(line).expect("it is JSON");
+        let line = line.as_object().expect("an object");
+        let names: Vec<&str> = line.keys().map(String::as_str).collect();
+        assert_eq!(names, ["fields", "level", "msg", "target", "ts"]);
+        assert_eq!(line["level"], "info");
+        assert!(line["fields"].is_object());
+        let target = line["target"].as_str().expect("a text");
+        assert!(target.starts_with("millpond"), "{target}");
+        messages.push(line["msg"].as_str().expect("a text").to_owned());
+    }
+    assert_eq!(
+        messages,
+        [
+            "draining: not ready, accepting no more connections",
+            "stopped"
+        ]
+    );
+}
+
+#[test]
+fn text_lines_say_when_how_bad_and_what() {
+    let log = Process::start(&["--log-format", "text"]).log();
+    assert_eq!(log.len(), 2, "{log:?}");
+    assert!(log[1].ends_with("Z  INFO stopped"), "{}", log[1]);
+}
+
+#[test]
+fn the_filter_is_obeyed() {
+    assert_eq!(Process::start(&["--log", "warn"]).log(), [""; 0]);
+}
+
+#[test]
+fn without_tracing_there_is_no_thread_for_it() {
+    let process = Process::start(&[]);
+    let threads = process.threads();
+    assert!(
+        threads
+            .iter()
+            .any(|name| name.starts_with("millpond-worker"))
+    );
+    assert!(
+        !threads
+            .iter()
+            .any(|name| name.starts_with("millpond-traces")),
+        "{threads:?}"
+    );
+}
