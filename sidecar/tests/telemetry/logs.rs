@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
+use millpond_sidecar::telemetry::log;
+
 /// The real binary; killed if the test fails.
 struct Process {
     child: Child,
@@ -120,4 +122,52 @@ fn without_tracing_there_is_no_thread_for_it() {
             .any(|name| name.starts_with("millpond-traces")),
         "{threads:?}"
     );
+}
+
+/// Set in a process of its own that logs and panics as `serve` does.
+const PANICS: &str = "MILLPOND_TEST_PANICS";
+
+#[test]
+fn a_panic_is_one_line_with_its_thread_and_place() {
+    const NAME: &str = "logs::a_panic_is_one_line_with_its_thread_and_place";
+    if std::env::var_os(PANICS).is_some() {
+        let _handle = log::start(log::Format::Json, "info").expect("a filter");
+        log::panics();
+        let doomed = std::thread::Builder::new().name("doomed".to_owned());
+        let doomed = doomed.spawn(|| panic!("broken\n{{\"forged\":1}}"));
+        assert!(doomed.expect("a thread").join().is_err());
+        return;
+    }
+    let own = std::env::current_exe().expect("it has a path");
+    let ran = Command::new(own)
+        .args(["--exact", NAME, "--nocapture"])
+        .env(PANICS, "1")
+        .output()
+        .expect("it runs");
+    assert!(ran.status.success());
+    let said = String::from_utf8(ran.stderr).expect("it is text");
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    let line: serde_json::Value = serde_json::from_str(lines[0]).expect("it is JSON");
+    assert_eq!(
+        (&line["level"], &line["target"]),
+        (&"error".into(), &"panic".into())
+    );
+    assert_eq!(line["msg"], "broken\n{\"forged\":1}");
+    assert_eq!(line["fields"]["thread"], "doomed");
+    let place = line["fields"]["place"].as_str().expect("a text");
+    assert!(place.contains("logs.rs:"), "{place}");
+}
+
+#[test]
+fn the_filter_changes_while_the_process_runs_and_a_wrong_one_changes_nothing() {
+    let handle = log::start(log::Format::Text, "error").expect("a filter");
+    let warns = || tracing::enabled!(target: "filtered", tracing::Level::WARN);
+    assert!(!warns());
+    handle.set_filter("warn").expect("a filter");
+    assert!(warns());
+    assert!(handle.set_filter("filtered=loud").is_err());
+    assert!(warns());
+    handle.set_filter("warn,filtered=off").expect("a filter");
+    assert!(!warns());
 }

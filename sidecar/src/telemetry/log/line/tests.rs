@@ -111,3 +111,29 @@ fn repeats_of_one_place_are_told_64_times_and_then_how_often() {
         lines[115]
     );
 }
+
+#[test]
+fn a_line_written_in_a_traced_call_names_its_trace() {
+    use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+    let of = SpanContext::new(
+        TraceId::from(0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c),
+        SpanId::from(0xb7ad_6b71_6920_3331),
+        TraceFlags::SAMPLED,
+        true,
+        TraceState::default(),
+    );
+    let say = |_: &ManualClock| {
+        let inside = Context::new().with_remote_span_context(of.clone()).attach();
+        info!("inside");
+        drop(inside);
+        info!("outside");
+    };
+    let json = logged(Format::Json, say);
+    let line: serde_json::Value = serde_json::from_str(&json[0]).expect("it is JSON");
+    assert_eq!(line["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(line["span_id"], "b7ad6b7169203331");
+    assert!(!json[1].contains("trace_id"), "{}", json[1]);
+    let text = logged(Format::Text, say);
+    let ids = " trace_id=0af7651916cd43dd8448eb211c80319c span_id=b7ad6b7169203331";
+    assert!(text[0].ends_with(ids), "{}", text[0]);
+}
