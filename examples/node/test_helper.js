@@ -18,7 +18,7 @@ process.removeAllListeners("warning"); // the helper's, of what is provoked here
 
 async function start(listen) {
   const socket = join(folder, "pond.sock");
-  const child = spawn(process.env.MILLPOND_BIN, ["serve", "--listen", listen, "--probe", "127.0.0.1:0", "--socket", socket],
+  const child = spawn(process.env.MILLPOND_BIN, ["serve", "--listen", listen, "--probe", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--socket", socket],
     { stdio: ["ignore", "pipe", "ignore"] });
   const ended = new Promise((resolve) => child.once("exit", resolve));
   let said = "";

@@ -23,7 +23,7 @@ class Sidecar:
     def start(self, listen):
         socket = pathlib.Path(self.folder.name, "pond.sock")
         self.process = subprocess.Popen(
-            [os.environ["MILLPOND_BIN"], "serve", "--listen", listen, "--probe", "127.0.0.1:0", "--socket", socket],
+            [os.environ["MILLPOND_BIN"], "serve", "--listen", listen, "--probe", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--socket", socket],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         said = ""
         while "/metrics)" not in said:

@@ -47,10 +47,10 @@ pub(crate) use reload::Watcher;
 
 /// Where the cache listens on TCP unless told otherwise: this machine only.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7470);
+/// Where operators are answered unless told otherwise: this machine only.
+pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7471);
 /// Where probes and metrics are answered: kubelet calls the pod's address.
 pub const DEFAULT_PROBE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7472);
-/// Where the sidecar is operated: this machine only.
-pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7471);
 /// The Unix socket.
 pub const DEFAULT_SOCKET: &str = "/run/millpond/millpond.sock";
 
@@ -94,8 +94,8 @@ pub struct Config {
     pub socket: Option<Socket>,
     /// Address of probes and metrics. Default [`DEFAULT_PROBE`].
     pub probe: Option<SocketAddr>,
-    /// Address of the dashboard and of the calls that operate the sidecar. Default
-    /// [`DEFAULT_ADMIN`].
+    /// Address of the console and `AdminService`. Default [`DEFAULT_ADMIN`]. Whoever
+    /// reaches it may switch the cache off: keep it on a loopback interface.
     pub admin: Option<SocketAddr>,
     /// The cache. Its `budget` is most of what the process comes to hold.
     pub cache: cache::Config,

@@ -21,11 +21,13 @@
 //! | `worker` | a thread that serves connections |
 //! | `rpc` | the services: wire to core and back |
 //! | `probe` | the HTTP port of kubelet and Prometheus |
+//! | `admin` | the port of operators: the console, `AdminService`, draining |
 //! | `telemetry` | counters, metrics, logs |
 //! | `descriptors` | how many connections the system lets us have |
 //! | `memory` | sizes, and how much the machine gives us |
 //! | `timer` | waiting for a point of core's time |
 
+mod admin;
 mod budget;
 pub mod config;
 pub mod descriptors;
@@ -39,6 +41,6 @@ pub mod telemetry;
 mod timer;
 mod worker;
 
-pub use config::{Config, DEFAULT_LISTEN, DEFAULT_PROBE, DEFAULT_SOCKET, Socket};
+pub use config::{Config, DEFAULT_ADMIN, DEFAULT_LISTEN, DEFAULT_PROBE, DEFAULT_SOCKET, Socket};
 pub use drain::{Drained, Shutdown};
 pub use sidecar::{Addresses, Listening, Running, Sidecar, StartError};

@@ -21,6 +21,8 @@ use millpond_core::clock::Clock;
 use tokio::sync::Semaphore;
 use tokio::task::unconstrained;
 
+use crate::admin::Admin;
+use crate::admin::hot::{HotKeys, Sampler};
 use crate::budget::{Budget, Share};
 use crate::config::{Config, Reloader, Socket, Watcher};
 use crate::drain::{Drained, Shutdown, Stages};
@@ -65,6 +67,8 @@ pub struct Addresses {
     pub socket: Listening<PathBuf>,
     /// Probes and metrics.
     pub probe: Listening<SocketAddr>,
+    /// The console and `AdminService`.
+    pub admin: Listening<SocketAddr>,
 }
 
 /// Why a sidecar did not start.
@@ -174,6 +178,7 @@ impl Sidecar {
             .now_or_never()
             .expect("a lock that nobody else knows is free");
 
+        let hot = Arc::new(HotKeys::default());
         let (ready, readied) = sync_channel(config.workers.max(1));
         let budget = Budget::new(config.in_flight, config.workers);
         let (mut calls, mut shares) = (Vec::new(), Vec::new());
@@ -188,7 +193,8 @@ impl Sidecar {
                 stages: own.clone(),
                 patience: config.patience,
             };
-            let cache = Cache::new(levels.clone(), Arc::new(desk));
+            let sampler = Sampler::new(Arc::clone(&hot), Arc::clone(&pond));
+            let cache = Cache::new(levels.clone(), Arc::new(desk), sampler);
             let serving = Serving::new(Services::new(cache, &common), &config);
             let all = stages.clone();
             let worker = Worker::start(number, serving, Followed { all, own }, ready.clone())
@@ -218,8 +224,16 @@ impl Sidecar {
             .iter()
             .map(|worker| worker.hand_to.clone())
             .collect();
+        let admin = Admin::new(
+            Arc::clone(&observed),
+            levels,
+            common.clone(),
+            hot,
+            reloader.clone(),
+        );
         let control = Control {
             bound,
+            admin,
             dispatch: Dispatch::new(hand_to, places, refusals),
             observed: Arc::clone(&observed),
             common,
@@ -277,12 +291,14 @@ struct Bound {
     tcp: Option<TcpListener>,
     unix: Option<(std::os::unix::net::UnixListener, SocketFile)>,
     probe: Option<TcpListener>,
+    admin: Option<TcpListener>,
 }
 
 impl Bound {
     fn new(config: &Config) -> Result<Self, StartError> {
         let (tcp, tcp_at) = bind_tcp("cache", config.listen, "--listen")?;
         let (probe, probe_at) = bind_tcp("probes and metrics", config.probe, "--probe")?;
+        let (admin, admin_at) = bind_tcp("console and admin", config.admin, "--admin")?;
         let (unix, socket) = bind_socket(config.socket.as_ref())?;
         if tcp.is_none() && unix.is_none() {
             return Err(StartError::NothingListens);
@@ -292,10 +308,12 @@ impl Bound {
                 tcp: tcp_at,
                 socket,
                 probe: probe_at,
+                admin: admin_at,
             },
             tcp,
             unix,
             probe,
+            admin,
         })
     }
 }
@@ -378,6 +396,12 @@ impl Running {
     #[must_use]
     pub fn probe(&self) -> Option<SocketAddr> {
         self.addresses.probe.on().copied()
+    }
+
+    /// The address of the console and `AdminService`, if they are served.
+    #[must_use]
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.addresses.admin.on().copied()
     }
 
     /// The cache behind the wire.

@@ -163,6 +163,7 @@ fn millpond(path: PathBuf) -> Result<(), Box<dyn Error + Send + Sync>> {
             optional: false,
         }),
         probe: None,
+        admin: None,
         workers: 1,
         cache: cache::Config {
             undeclared: lasting,

@@ -168,6 +168,7 @@ fn start(cache: Config, socket: Option<PathBuf>) -> (ManualClock, Running) {
             optional: false,
         }),
         probe: None,
+        admin: None,
         ..millpond_sidecar::Config::on_free_ports()
     };
     let sidecar = Sidecar::start(config).expect("it starts");

@@ -38,7 +38,7 @@ type sidecar struct {
 
 func start(t *testing.T, listen, folder string) *sidecar {
 	socket := filepath.Join(folder, "pond.sock")
-	s := &sidecar{exec.Command(os.Getenv("MILLPOND_BIN"), "serve", "--listen", listen, "--probe", "127.0.0.1:0", "--socket", socket), "", "", folder}
+	s := &sidecar{exec.Command(os.Getenv("MILLPOND_BIN"), "serve", "--listen", listen, "--probe", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--socket", socket), "", "", folder}
 	out, err := s.process.StdoutPipe()
 	must(t, err)
 	must(t, s.process.Start())

@@ -33,7 +33,7 @@ use super::overrides::{Overrides, file_or_usual};
 #[command(after_help = "Examples:
   millpond serve
   millpond serve --config millpond.yaml --memory 512MiB
-  millpond serve --listen 127.0.0.1:7570 --probe 127.0.0.1:7572 --admin off --no-socket
+  millpond serve --listen 127.0.0.1:7570 --probe 127.0.0.1:7572 --admin 127.0.0.1:7571 --no-socket
                                                  a second one on this machine
   millpond serve --socket /tmp/millpond.sock --no-listen            Unix socket only
   MILLPOND_LOG_FORMAT=json millpond serve
@@ -116,16 +116,19 @@ fn read(source: &Source) -> Result<Reading, String> {
 }
 
 async fn until_ended(running: Running, signals: &mut Signals, hangup: &mut Signal) -> Drained {
+    let (shutdown, reloader) = (running.shutdown_handle(), running.reloader().clone());
+    // It may be told to drain over its admin port, too.
+    let mut ended = tokio::task::spawn_blocking(move || running.join());
     loop {
         tokio::select! {
+            drained = &mut ended => return drained.unwrap_or(Drained { cut_off: 0 }),
             _ = signals.next() => break,
-            _ = hangup.recv() => reload(running.reloader().clone()),
+            _ = hangup.recv() => reload(reloader.clone()),
         }
     }
-    running.shutdown_handle().drain();
-    let ended = tokio::task::spawn_blocking(move || running.join());
+    shutdown.drain();
     tokio::select! {
-        drained = ended => drained.unwrap_or(Drained { cut_off: 0 }),
+        drained = &mut ended => drained.unwrap_or(Drained { cut_off: 0 }),
         code = signals.next() => std::process::exit(code),
     }
 }
@@ -179,7 +182,12 @@ struct Greeting<'a> {
 
 impl fmt::Display for Greeting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Addresses { tcp, socket, probe } = self.addresses;
+        let Addresses {
+            tcp,
+            socket,
+            probe,
+            admin,
+        } = self.addresses;
         writeln!(
             f,
             "millpond {}: ready after {} ms, {} of cache, {} workers",
@@ -202,6 +210,10 @@ impl fmt::Display for Greeting<'_> {
                 "  probe   http://{address} (/livez /readyz /startupz /metrics)"
             )?,
             Listening::Off(why) => writeln!(f, "  probe   not answered: {why}")?,
+        }
+        match admin {
+            Listening::On(address) => writeln!(f, "  admin   http://{address} (console)")?,
+            Listening::Off(why) => writeln!(f, "  admin   not served: {why}")?,
         }
         if let Some(file) = &self.file {
             writeln!(f, "  config  {}", file.display())?;

@@ -9,6 +9,7 @@ use tonic::Status;
 
 use super::call::Desk;
 use super::{limits, status};
+use crate::admin::hot::Sampler;
 use crate::timer::Timer;
 
 /// Revision of the contract that is served here.
@@ -20,15 +21,17 @@ pub(crate) struct Cache {
     pub(super) levels: Levels,
     pub(super) timer: Timer,
     pub(super) desk: Arc<Desk>,
+    pub(super) sampler: Arc<Sampler>,
 }
 
 impl Cache {
-    pub(crate) fn new(levels: Levels, desk: Arc<Desk>) -> Self {
+    pub(crate) fn new(levels: Levels, desk: Arc<Desk>, sampler: Sampler) -> Self {
         let timer = Timer::new(levels.pond().clock().clone());
         Self {
             levels,
             timer,
             desk,
+            sampler: Arc::new(sampler),
         }
     }
 

@@ -26,6 +26,7 @@ pub(super) async fn get(
     fields::min_version(pond, "min_version", &request.min_version)?;
     let scope = cache.scope(&request.tenant, &request.cache)?;
 
+    cache.sampler.read(&scope, &request.key);
     let want = Want {
         load,
         deadline: deadline(pond, load, patience.or(scope.policy().lease)),

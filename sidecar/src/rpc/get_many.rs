@@ -53,7 +53,10 @@ pub(super) async fn get_many(
     let lookups = request
         .keys
         .iter()
-        .map(|wanted| pond.get(&scope, &wanted.key, want))
+        .map(|wanted| {
+            cache.sampler.read(&scope, &wanted.key);
+            pond.get(&scope, &wanted.key, want)
+        })
         .collect();
     let timer = call.waiting(&cache.timer);
     let answers = answers(&timer, lookups);

@@ -74,6 +74,26 @@ impl Common {
         }
     }
 
+    /// Health as it is told everywhere.
+    pub(crate) fn health(&self) -> HealthServer<HealthService> {
+        HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
+            .max_decoding_message_size(MAX_BESIDE_BYTES)
+    }
+
+    /// Whether a path is one of reflection's.
+    pub(crate) fn is_reflection(path: &str) -> bool {
+        path.starts_with(REFLECTION) || path.starts_with(REFLECTION_ALPHA)
+    }
+
+    /// Answers a path of reflection's.
+    pub(crate) fn reflect(&self, request: Request<Incoming>) -> AnsweringBeside {
+        if request.uri().path().starts_with(REFLECTION) {
+            (self.reflection)(request)
+        } else {
+            (self.reflection_alpha)(request)
+        }
+    }
+
     /// Says "not serving" to all who ask or watch, and ends the watches: a stream
     /// that is never closed would hold its connection to the end of the drain.
     pub(crate) async fn leaving(&mut self) {
@@ -107,10 +127,9 @@ pub(crate) struct Services {
 
 impl Services {
     pub(crate) fn new(cache: Cache, common: &Common) -> Self {
-        let health = HealthService::from_health_reporter(common.reporter.clone());
         Self {
             cache,
-            health: HealthServer::new(health).max_decoding_message_size(MAX_BESIDE_BYTES),
+            health: common.health(),
             common: common.clone(),
         }
     }

@@ -1,13 +1,15 @@
-//! The control thread: accepts, answers probes, and walks the drain's stages.
+//! The control thread: accepts, answers probes and operators, and walks the drain's
+//! stages.
 
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
 use super::{Bound, Duration};
+use crate::admin::{self, Admin};
 use crate::drain::{Drained, Stage};
 use crate::listen::accept::Dispatch;
 use crate::probe;
@@ -17,9 +19,13 @@ use crate::telemetry::metrics::Observed;
 /// How often calls in flight are looked at while the sidecar drains.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
+/// How long operators' connections get to hear of the end.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 #[derive(Debug)]
 pub(super) struct Control {
     pub(super) bound: Bound,
+    pub(super) admin: Admin,
     pub(super) dispatch: Dispatch,
     pub(super) observed: Arc<Observed>,
     pub(super) common: Common,
@@ -60,9 +66,21 @@ impl Control {
                 Err(error) => warn!(%error, "not answering probes"),
             }
         }
+        let mut administering = JoinSet::new();
+        if let Some(listener) = self.bound.admin.take() {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => {
+                    administering.spawn(admin::listener::answer(listener, self.admin.clone()));
+                }
+                Err(error) => warn!(%error, "not answering operators"),
+            }
+        }
 
         stages.reached(Stage::Draining).await;
         info!("draining: not ready, accepting no more connections");
+        self.admin
+            .changes()
+            .note("drain", "begun: accepting no more connections");
         self.common.leaving().await;
         accepting.shutdown().await;
         drop(socket_file);
@@ -76,6 +94,9 @@ impl Control {
         } else {
             warn!(cut_off, "stopped with calls in flight");
         }
+        // Whoever waits for the end is told before the runtime goes.
+        self.admin.ended(cut_off);
+        drop(timeout(FAREWELL, administering.join_next()).await);
         Drained { cut_off }
     }
 

@@ -19,6 +19,9 @@ use self::line::Lines;
 mod limit;
 mod line;
 
+/// The target of what operators did.
+pub(crate) const AUDIT: &str = "audit";
+
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
@@ -65,7 +68,13 @@ pub fn start(format: Format, filter: &str) -> Result<Handle, String> {
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(filter).map_err(|error| error.to_string())
+    // What operators did is told whatever else is not, unless it is named.
+    let audited = if filter.contains(AUDIT) {
+        filter.to_owned()
+    } else {
+        format!("{filter},{AUDIT}=info")
+    };
+    EnvFilter::try_new(audited).map_err(|error| error.to_string())
 }
 
 /// From now on a panic is one line of the log: its thread, its place, its message.

@@ -37,6 +37,7 @@ impl Process {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_millpond"))
             .args(["serve", "--listen", "127.0.0.1:0", "--probe", "127.0.0.1:0"])
+            .args(["--admin", "127.0.0.1:0"])
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -195,9 +196,12 @@ async fn a_second_signal_ends_it_at_once() {
 async fn a_busy_port_names_the_flag_that_moves_it() {
     let pod = Pod::start();
     let taken = pod.running.tcp().expect("it listens on TCP").to_string();
-    for (flag, free) in [("--listen", "--probe"), ("--probe", "--listen")] {
+    let flags = ["--listen", "--probe", "--admin"];
+    for flag in flags {
+        let free = flags.iter().filter(|free| **free != flag);
         let mut child = Command::new(env!("CARGO_BIN_EXE_millpond"))
-            .args(["serve", "--no-socket", free, "127.0.0.1:0", flag, &taken])
+            .args(["serve", "--no-socket", flag, &taken])
+            .args(free.flat_map(|free| [*free, "127.0.0.1:0"]))
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary was built");

@@ -120,6 +120,7 @@ impl Millpond {
             "--probe",
             "127.0.0.1:0",
             "--no-socket",
+            "--no-admin",
         ]);
         let mut running = Running(
             command

@@ -49,7 +49,14 @@ impl Sidecar {
             std::env::temp_dir().join(format!("millpond-languages-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
         let mut child = Command::new(binary)
-            .args(["serve", "--listen", "127.0.0.1:0", "--no-probe", "--socket"])
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--no-probe",
+                "--no-admin",
+                "--socket",
+            ])
             .arg(folder.join("pond.sock"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
