@@ -11,6 +11,7 @@ mod bench;
 mod binaries;
 mod check;
 mod command;
+mod console;
 mod deployment;
 mod failure;
 mod gauntlet;
@@ -39,6 +40,7 @@ cargo xtask <task>
   promises [--write]    prove that each promised rule has a test that can fail; --write renews docs/promises.md
   languages             the examples of other languages, against a real sidecar
   gauntlet [--rounds N] races that break well-known libraries, run against them and this one
+  console               the console in headless Chromium, which is installed if it may be
   soak [--seconds N]    a long run under load with faults
   deployment [--write]  chart, manifests, alerts, dashboard and image against the programs that read them;
                         --write renews what is copied
@@ -89,6 +91,10 @@ fn run(arguments: &mut Arguments) -> Result<(), Failure> {
             let rounds = arguments.take_number("--rounds")?;
             arguments.finish()?;
             gauntlet::run(rounds)
+        }
+        Some("console") => {
+            arguments.finish()?;
+            console::run()
         }
         Some("soak") => {
             let seconds = arguments.take_number("--seconds")?;

@@ -3,8 +3,8 @@
 use std::{fs, time::Duration};
 
 use crate::{
-    check, command, command::cargo, deployment, failure::Failure, gauntlet, languages, loom,
-    promises, soak, stopwatch::Stopwatch, workspace,
+    check, command, command::cargo, console, deployment, failure::Failure, gauntlet, languages,
+    loom, promises, soak, stopwatch::Stopwatch, workspace,
 };
 
 /// Rounds that show each row of the gauntlet without holding up a commit.
@@ -40,6 +40,7 @@ const STEPS: &[Step] = &[
     ("loom", loom::run),
     ("promises", promises::run),
     ("gauntlet", || gauntlet::run(Some(QUICK_ROUNDS))),
+    ("console", console::run),
     ("soak", || soak::run(Some(SHORT_SOAK))),
 ];
 

@@ -26,8 +26,8 @@ export function ceiling(value) {
 
 export class Chart {
   // `series`: names of the lines; `say`: a value in words; `top`: a fixed end of the scale.
-  constructor(host, { title, series, say, top, seconds }) {
-    Object.assign(this, { title, series, say, top, seconds });
+  constructor(host, { title, series, say, top }) {
+    Object.assign(this, { title, series, say, top });
     this.lines = series.map((_, at) => svg("path", { class: `s${at}` }));
     this.area = svg("path", { class: "s0 area" });
     const grid = [0.25, 0.5, 0.75].map((part) =>
@@ -36,7 +36,8 @@ export class Chart {
       { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" },
       ...grid, this.area, ...this.lines);
     this.scale = html("span", "top");
-    const axis = html("div", "axis", html("span", "", `${seconds / 60} min ago`), html("span", "", "now"));
+    this.begin = html("span");
+    const axis = html("div", "axis", this.begin, html("span", "", "now"));
     host.replaceChildren(this.image, this.scale, axis);
     if (series.length > 1) {
       host.append(html("ul", "legend", ...series.map((name, at) => {
@@ -46,11 +47,12 @@ export class Chart {
         return item;
       })));
     }
-    this.draw([], 0);
+    this.draw([], 0, 60);
   }
 
-  // `points`: [time in seconds, value of each series or null], oldest first.
-  draw(points, now) {
+  // `points`: [time in seconds, value of each series or null], oldest first; `seconds`: how far back.
+  draw(points, now, seconds) {
+    this.begin.textContent = `${seconds / 60} min ago`;
     const all = points.flatMap(([, ...values]) => values).filter((value) => value !== null);
     const top = this.top ?? ceiling(Math.max(0, ...all));
     this.scale.textContent = this.say(top);
@@ -66,7 +68,7 @@ export class Chart {
           start = null;
           continue;
         }
-        const x = (WIDTH * (1 - (now - time) / this.seconds)).toFixed(1);
+        const x = (WIDTH * (1 - (now - time) / seconds)).toFixed(1);
         const y = (HEIGHT * (1 - Math.min(value / top, 1)) * 0.96 + HEIGHT * 0.02).toFixed(1);
         path += `${start === null ? "M" : "L"}${x} ${y}`;
         area += `${start === null ? "M" : "L"}${x} ${y}`;
@@ -77,16 +79,16 @@ export class Chart {
       line.setAttribute("d", path);
       if (at === 0) this.area.setAttribute("d", this.series.length === 1 ? area : "");
     });
-    this.image.setAttribute("aria-label", this.words(points));
+    this.image.setAttribute("aria-label", this.words(points, seconds));
   }
 
-  words(points) {
+  words(points, seconds) {
     const told = this.series.map((name, at) => {
       const values = points.map((point) => point[at + 1]).filter((value) => value !== null);
       if (values.length === 0) return `${name}: nothing yet`;
       const [low, high] = [Math.min(...values), Math.max(...values)];
       return `${name}: now ${this.say(values.at(-1))}, lowest ${this.say(low)}, highest ${this.say(high)}`;
     });
-    return `${this.title}. ${told.join("; ")}.`;
+    return `${this.title}, last ${seconds / 60} min. ${told.join("; ")}.`;
   }
 }

@@ -21,7 +21,10 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const fine = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 
 const count = (value) => whole.format(Number(value));
-const rate = (value) => (value === null ? "–" : value < 100 ? fine.format(value) : whole.format(value));
+const brief = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
+// For tiles and scales, whose room is bounded.
+const short = (value) => (Number(value) < 1e6 ? count(value) : brief.format(Number(value)));
+const rate = (value) => (value === null ? "–" : value < 100 ? fine.format(value) : short(value));
 const share = (value) => (value === null ? "–" : `${(100 * value).toFixed(value < 0.9995 ? 1 : 0)} %`);
 
 function bytes(value) {
@@ -34,6 +37,7 @@ function bytes(value) {
 
 function span(ms) {
   const seconds = Number(ms) / 1000;
+  if (seconds === 0) return "0";
   if (seconds < 1) return `${Math.round(Number(ms))} ms`;
   if (seconds < 60) return `${Number(seconds.toFixed(seconds < 10 ? 1 : 0))} s`;
   const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
@@ -125,26 +129,29 @@ function perSecond(of, seconds) {
 }
 
 const charts = [
-  [new Chart(at("c-ratio"), { title: "Hit ratio over the last 5 minutes", series: ["hit ratio"], say: share, top: 1, seconds: KEPT }),
+  [new Chart(at("c-ratio"), { title: "Hit ratio", series: ["hit ratio"], say: share, top: 1 }),
     (one, other) => {
       const all = reads(other) - reads(one);
       return [all > 0 ? (answered(other) - answered(one)) / all : null];
     }],
-  [new Chart(at("c-reads"), { title: "Reads a second over the last 5 minutes", series: ["fresh", "stale", "missed"], say: rate, seconds: KEPT }),
+  [new Chart(at("c-reads"), { title: "Reads a second", series: ["fresh", "stale", "missed"], say: rate }),
     (one, other, took) => ["hits", "stale", "misses"].map((name) => (per(name)(other) - per(name)(one)) / took)],
-  [new Chart(at("c-loads"), { title: "Loads a second over the last 5 minutes", series: ["begun", "waited for another's"], say: rate, seconds: KEPT }),
+  [new Chart(at("c-loads"), { title: "Loads a second", series: ["begun", "waited for another's"], say: rate }),
     (one, other, took) => [(loads(other) - loads(one)) / took, (per("coalesced")(other) - per("coalesced")(one)) / took]],
 ];
 
 function drawCharts() {
   const now = history.at(-1).time;
+  // A page that was just opened has little to show: the window grows to its full length.
+  const held = now - history[0].time;
+  const seconds = [MINUTE, 2 * MINUTE].find((length) => held <= length) ?? KEPT;
   for (const [chart, values] of charts) {
     const points = [];
     for (let later = 1; later < history.length; later += 1) {
       const [one, other] = [history[later - 1], history[later]];
       points.push([other.time, ...values(one.stats, other.stats, other.time - one.time)]);
     }
-    chart.draw(points, now);
+    chart.draw(points, now, seconds);
   }
 }
 
@@ -173,12 +180,12 @@ function draw(stats) {
   set("t-ratio", window ? share(grown(answered, SHORT) / window) : "–");
   set("t-reads", rate(perSecond(reads, SHORT)));
   set("t-loads", rate(perSecond(loads, SHORT)));
-  set("t-saved", count(saved(stats)));
+  set("t-saved", short(saved(stats)));
   const all = saved(stats) + loads(stats);
   set("t-saved-of", all ? `${share(saved(stats) / all)} of those without a cache` : "since the start");
-  set("t-calls", count(stats.calls_in_flight));
+  set("t-calls", short(stats.calls_in_flight));
   set("t-connections", `${count(stats.connections)} of ${count(stats.max_connections)} connections`);
-  set("t-entries", count(stats.memory.entries));
+  set("t-entries", short(stats.memory.entries));
   set("t-bytes", `${bytes(stats.memory.entry_bytes)} of ${bytes(stats.memory.budget_bytes)}`);
   drawCharts();
 
@@ -202,8 +209,9 @@ function draw(stats) {
   };
   rows("loads", LOADS.map(([name, words]) => [name, words, lately(per(name)), count(cache[name])]), [1, 2]);
   const reason = (name) => (of) => Number(of.cache.stale_by_reason[name] ?? 0);
-  rows("stale", Object.keys(cache.stale_by_reason).map((name) =>
-    [name, REASONS[name] ?? name, lately(reason(name)), count(cache.stale_by_reason[name])]), [1, 2]);
+  const reasons = new Set([...Object.keys(REASONS), ...Object.keys(cache.stale_by_reason)]);
+  rows("stale", [...reasons].map((name) =>
+    [name, REASONS[name] ?? name, lately(reason(name)), count(reason(name)(stats))]), [1, 2]);
 
   const memory = stats.memory;
   const part = Number(memory.budget_bytes) ? Number(memory.entry_bytes) / Number(memory.budget_bytes) : 0;
@@ -217,7 +225,7 @@ function draw(stats) {
     ["Evicted", `${count(cache.evictions)} for room, ${lately(per("evictions"))} in the last minute`],
     ["Expired", count(cache.expired)],
     ["Loads open", count(stats.loads_unsettled)],
-    ["In use", `${count(stats.tenant_caches)} pairs of tenant and cache`],
+    ["Caches in use", `${count(stats.tenant_caches)}, each of one tenant`],
   ]);
 
   const config = stats.config;
