@@ -10,12 +10,20 @@ mod check;
 mod completions;
 mod connection;
 mod demo;
+mod drain;
 mod exit;
+mod explain;
 mod get;
 mod invalidate;
+mod mode;
+mod operator;
 mod overrides;
+mod reload;
 mod serve;
 mod set;
+mod span;
+mod terminal;
+mod top;
 
 use exit::{Failure, Status};
 
@@ -28,6 +36,8 @@ use exit::{Failure, Status};
   millpond serve --listen 127.0.0.1:0    on a free port
   millpond set acme users 42 Ada         write a value; then get acme users 42
   millpond demo                          in 20 seconds, what it promises
+  millpond top                           what it does now
+  millpond explain key acme users 42     why it answers as it does
   millpond check millpond.yaml           all that is wrong with a configuration, in one run
   millpond bench --zipf 100000           what that costs on this machine
   millpond help serve                    every option, with its environment variable")]
@@ -45,6 +55,11 @@ enum Command {
     Get(get::Get),
     Set(set::Set),
     Invalidate(invalidate::Invalidate),
+    Mode(mode::Mode),
+    Explain(explain::Explain),
+    Top(top::Top),
+    Reload(reload::Reload),
+    Drain(drain::Drain),
     Completions(completions::Completions),
 }
 
@@ -61,6 +76,11 @@ pub(crate) fn run() -> ExitCode {
         Command::Get(get) => get::run(get),
         Command::Set(set) => set::run(set),
         Command::Invalidate(invalidate) => invalidate::run(invalidate),
+        Command::Mode(mode) => mode::run(mode),
+        Command::Explain(explain) => explain::run(explain),
+        Command::Top(top) => return top::run(&top),
+        Command::Reload(reload) => reload::run(reload),
+        Command::Drain(drain) => drain::run(drain),
         Command::Completions(completions) => completions::run(&completions),
     };
     result.map_or_else(Failure::end, Status::into)

@@ -35,6 +35,7 @@ mod source;
 mod table;
 mod yaml;
 
+pub use form::{time, time_as_written};
 pub use mistake::{Mistake, Place};
 pub use reading::Reading;
 pub use reference::reference;

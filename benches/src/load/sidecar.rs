@@ -53,7 +53,14 @@ impl SidecarProcess {
         for variable in CONTRARY {
             command.env_remove(variable);
         }
-        command.args(["serve", "--no-admin", "--probe", "127.0.0.1:0", "--drain", "0"]);
+        command.args([
+            "serve",
+            "--no-admin",
+            "--probe",
+            "127.0.0.1:0",
+            "--drain",
+            "0",
+        ]);
         command.args(["--log", "warn", "--memory", &budget.to_string()]);
         let socket = match wire {
             Wire::Unix => {

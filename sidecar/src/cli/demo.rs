@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 mod act;
@@ -25,6 +24,7 @@ mod subject;
 mod view;
 
 use super::exit::Failure;
+use super::terminal::{self, interrupted};
 use act::Act;
 use beside::Beside;
 use board::Board;
@@ -150,21 +150,7 @@ impl Demo {
         } else {
             report::text(&board)
         };
-        view::print(&report).map_err(told)?;
+        terminal::print(&report).map_err(told)?;
         Ok(board.held() == Act::ALL.len())
     }
-}
-
-/// Waits for whatever ends a process politely.
-async fn interrupted() -> Result<u8, String> {
-    let listen = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut hang_up = listen(SignalKind::hangup())?;
-    let kind = tokio::select! {
-        _ = interrupt.recv() => SignalKind::interrupt(),
-        _ = terminate.recv() => SignalKind::terminate(),
-        _ = hang_up.recv() => SignalKind::hangup(),
-    };
-    Ok(u8::try_from(128 + kind.as_raw_value()).unwrap_or(u8::MAX))
 }

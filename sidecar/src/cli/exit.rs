@@ -50,6 +50,14 @@ impl Failure {
         Self::new(Status::Usage, message)
     }
 
+    pub(crate) fn unavailable(message: impl fmt::Display) -> Self {
+        Self::new(Status::Unavailable, message)
+    }
+
+    pub(crate) fn refused(message: impl fmt::Display) -> Self {
+        Self::new(Status::Refused, message)
+    }
+
     fn new(status: Status, message: impl fmt::Display) -> Self {
         Self {
             status,

@@ -20,6 +20,7 @@ pub(crate) use number::{Count, Ratio};
 pub(crate) use size::{Amount, Size};
 pub(crate) use socket::SocketPath;
 pub(crate) use time::{Time, shown};
+pub use time::{time, time_as_written};
 pub(crate) use word::{Filter, Word};
 
 /// Why a text is not of a form.

@@ -1,11 +1,12 @@
 //! What is seen while it runs: a screen that is drawn again and again, lines one
 //! after another, or nothing.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use tokio::sync::watch;
 
 use super::board::{Board, State};
+use crate::cli::terminal;
 
 mod lines;
 mod screen;
@@ -31,7 +32,7 @@ impl View {
             Self::Silent
         } else if plain || set("NO_COLOR") || dumb || !io::stdout().is_terminal() {
             Self::Lines
-        } else if screen::size().is_some_and(screen::Size::is_enough) {
+        } else if terminal::size().is_some_and(screen::is_enough) {
             Self::Screen
         } else {
             Self::Lines
@@ -51,11 +52,4 @@ impl View {
 fn is_over(board: &Board) -> bool {
     let over = |state: &State| matches!(state, State::Held | State::Broken(_));
     board.scenes.iter().all(|scene| over(&scene.state))
-}
-
-/// Writes all of it at once, so that nobody sees half a picture.
-pub(super) fn print(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
 }

@@ -59,6 +59,19 @@ impl Form for Time {
     }
 }
 
+/// A time as the configuration writes it, `250ms`, `30s`, `1h30m` or `0`; nothing if
+/// `text` is none, or is longer than a `Duration`.
+#[must_use]
+pub fn time(text: &str) -> Option<Duration> {
+    parse(text).ok()
+}
+
+/// As [`time`] reads it; what is below a millisecond is left out.
+#[must_use]
+pub fn time_as_written(time: Duration) -> String {
+    shown(time)
+}
+
 fn parse(text: &str) -> Result<Duration, Wrong> {
     if text == "0" {
         return Ok(Duration::ZERO);

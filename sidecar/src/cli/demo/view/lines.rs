@@ -7,8 +7,9 @@ use std::io;
 use tokio::sync::watch;
 
 use super::super::board::{Board, Scene, State};
+use super::is_over;
 use super::wrap::wrap;
-use super::{is_over, print};
+use crate::cli::terminal::print;
 
 const WIDTH: usize = 78;
 

@@ -1,8 +1,6 @@
 //! A screen, drawn again ten times a second.
 //!
-//! It is the terminal's other screen, so that what was there before is there again
-//! afterwards; on every way out, a signal and a panic among them, dropping it gives
-//! the terminal back. Each frame is one write that overwrites the last one, without
+//! Each frame is one write that overwrites the last one, without
 //! clearing in between: nothing flickers. Colour says nothing that words or signs
 //! do not say too.
 
@@ -10,14 +8,14 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
-use rustix::termios::tcgetwinsize;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::super::board::{Board, Scene, State};
 use super::super::figure::{Figure, Row};
+use super::is_over;
 use super::wrap::wrap;
-use super::{is_over, print};
+use crate::cli::terminal::{CLEAR_BELOW, CLEAR_LINE, HOME, Size, Terminal, print, size};
 
 const DRAWN_EVERY: Duration = Duration::from_millis(100);
 /// What is drawn is no wider, and no text is hard to read for being long.
@@ -33,12 +31,6 @@ const OURS: usize = 9;
 /// Of a bar's name.
 const NAME: usize = 10;
 
-const OPEN: &str = "\x1b[?1049h\x1b[?25l\x1b[2J";
-const CLOSE: &str = "\x1b[0m\x1b[?25h\x1b[?1049l";
-const HOME: &str = "\x1b[H";
-const CLEAR_LINE: &str = "\x1b[K";
-const CLEAR_BELOW: &str = "\x1b[J";
-
 const PLAIN: &str = "\x1b[0m";
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -47,34 +39,16 @@ const GREEN: &str = "\x1b[32m";
 const YELLOW: &str = "\x1b[33m";
 const CYAN: &str = "\x1b[36m";
 
-/// Of a terminal, in characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size {
-    columns: usize,
-    rows: usize,
-}
-
-impl Size {
-    pub(super) fn is_enough(self) -> bool {
-        self.columns >= NARROWEST && self.rows >= LOWEST
-    }
-}
-
-/// Of the terminal that stdout is, if it is one that says so.
-pub(super) fn size() -> Option<Size> {
-    let size = tcgetwinsize(io::stdout()).ok()?;
-    (size.ws_col > 0).then_some(Size {
-        columns: size.ws_col.into(),
-        rows: size.ws_row.into(),
-    })
+pub(super) fn is_enough(size: Size) -> bool {
+    size.columns >= NARROWEST && size.rows >= LOWEST
 }
 
 #[derive(Debug)]
-pub(super) struct Screen(());
+pub(super) struct Screen(Terminal);
 
 impl Screen {
     pub(super) fn open() -> io::Result<Self> {
-        print(OPEN).map(Self)
+        Terminal::open().map(Self)
     }
 
     pub(super) async fn show(self, mut board: watch::Receiver<Board>) -> io::Result<()> {
@@ -96,13 +70,6 @@ impl Screen {
                 return Ok(());
             }
         }
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        // A terminal that is gone needs nothing back.
-        drop(print(CLOSE));
     }
 }
 
