@@ -14,6 +14,7 @@ mod command;
 mod console;
 mod deployment;
 mod failure;
+mod fuzz;
 mod gauntlet;
 mod image;
 mod languages;
@@ -40,6 +41,7 @@ cargo xtask <task>
   promises [--write]    prove that each promised rule has a test that can fail; --write renews docs/promises.md
   languages             the examples of other languages, against a real sidecar
   gauntlet [--rounds N] races that break well-known libraries, run against them and this one
+  fuzz [--seconds N]    hostile input to the RPCs, the probe port and the configuration
   console               the console in headless Chromium, which is installed if it may be
   soak [--seconds N]    a long run under load with faults
   deployment [--write]  chart, manifests, alerts, dashboard and image against the programs that read them;
@@ -91,6 +93,11 @@ fn run(arguments: &mut Arguments) -> Result<(), Failure> {
             let rounds = arguments.take_number("--rounds")?;
             arguments.finish()?;
             gauntlet::run(rounds)
+        }
+        Some("fuzz") => {
+            let seconds = arguments.take_number("--seconds")?;
+            arguments.finish()?;
+            fuzz::run(seconds)
         }
         Some("console") => {
             arguments.finish()?;

@@ -39,9 +39,7 @@ use super::overrides::{Overrides, file_or_usual};
   MILLPOND_LOG_FORMAT=json millpond serve
   millpond check --effective                     what would be in force, and why
 
-Clients read MILLPOND_ADDR: http://127.0.0.1:7470 or unix:/run/millpond/millpond.sock.
-gRPC in Python, Ruby, PHP and C++ needs the channel option
-grpc.default_authority=localhost on a Unix socket.")]
+Clients read MILLPOND_ADDR: http://127.0.0.1:7470 or unix:/run/millpond/millpond.sock.")]
 pub(crate) struct Serve {
     /// The configuration file [default: /etc/millpond/millpond.yaml, if it is there]
     #[arg(long, value_name = "PATH", env = FILE_VARIABLE)]
@@ -77,7 +75,8 @@ pub(crate) fn run(serve: Serve) -> Result<(), String> {
         warnings,
         ..
     } = reading;
-    log::start(config.log.format, &config.log.filter).map_err(|error| format!("log: {error}"))?;
+    let logging = log::start(config.log.format, &config.log.filter)
+        .map_err(|error| format!("log: {error}"))?;
     log::panics();
     for odd in unknown.iter().chain(&warnings) {
         warn!("configuration: {odd}");
@@ -85,6 +84,7 @@ pub(crate) fn run(serve: Serve) -> Result<(), String> {
     descriptors::raise_for(config.max_connections);
     let (budget, workers, drain) = (config.cache.budget, config.workers, config.drain);
     let running = Sidecar::start(config).map_err(|error| error.to_string())?;
+    running.reloader().steer_log(logging);
     let greeting = Greeting {
         addresses: running.addresses(),
         file: running.reloader().state().file,

@@ -68,7 +68,7 @@ Policies come into force at once, for caches in use and those to come, without t
 - A lease ends when it was granted to end, and a load may be stored for the `max_load` under which it began.
 - A mode that an operator switched (`millpond mode`) stays switched.
 
-Everything else takes effect when the process starts; a change is logged as waiting for a restart.
+`log.filter` comes into force at once too. Everything else takes effect when the process starts; a change is logged as waiting for a restart.
 
 ";
 

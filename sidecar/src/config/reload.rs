@@ -1,7 +1,8 @@
 //! Another configuration for a sidecar that serves: all of a file, or none of it.
 //!
-//! Policies come into force at once; whatever a process takes only when it starts is
-//! named as waiting for a restart. A file with a mistake changes nothing: the last
+//! Policies come into force at once, and the log's filter where the process logs by
+//! itself; whatever a process takes only when it starts is named as waiting for a
+//! restart. A file with a mistake changes nothing: the last
 //! good one stays in force, and what is wrong is logged once for each content.
 //!
 //! The file is looked at once a second (`docs/adr/0009`): where its identity has
@@ -13,7 +14,7 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use millpond_core::cache::Pond;
@@ -25,6 +26,7 @@ use super::Config;
 use super::reading::Reading;
 use super::source::{Source, Sourced, bytes_of, hash};
 use super::table::PROCESS;
+use crate::telemetry::log;
 
 mod watch;
 
@@ -73,6 +75,8 @@ struct Inner {
     /// What the process was started with.
     running: Config,
     pond: Arc<Pond>,
+    /// The log of a process that is ours.
+    log: OnceLock<log::Handle>,
     state: Mutex<State>,
 }
 
@@ -127,6 +131,7 @@ impl Reloader {
             source,
             running: running.clone(),
             pond: Arc::clone(pond),
+            log: OnceLock::new(),
             state: Mutex::new(State {
                 hash,
                 since: pond.clock().precise(),
@@ -139,6 +144,12 @@ impl Reloader {
                 pending: None,
             }),
         }))
+    }
+
+    /// From now on a reload also changes what this log says. A second handle changes
+    /// nothing.
+    pub fn steer_log(&self, log: log::Handle) {
+        drop(self.0.log.set(log));
     }
 
     /// What is in force.
@@ -254,7 +265,11 @@ impl Inner {
 
     fn obey(&self, state: &mut State, found: String, reading: Reading) -> Applied {
         let mut config = reading.config;
-        let after_restart = differences(&mut self.running.clone(), &mut config);
+        let mut running = self.running.clone();
+        if self.obeyed_by_the_log(&config.log.filter) {
+            running.log.filter.clone_from(&config.log.filter);
+        }
+        let after_restart = differences(&mut running, &mut config);
         let cache = config.cache;
         self.pond.reconfigure(cache.declared, cache.undeclared);
         info!(hash = found, "configuration: in force");
@@ -268,6 +283,12 @@ impl Inner {
         state.refused_last = None;
         state.after_restart.clone_from(&after_restart);
         Applied { after_restart }
+    }
+
+    /// A filter that was read is one: what stops it is a log that is not ours.
+    fn obeyed_by_the_log(&self, filter: &str) -> bool {
+        let log = self.log.get();
+        log.is_some_and(|log| log.set_filter(filter).is_ok())
     }
 
     fn why_unreadable(&self, error: &io::Error) -> String {

@@ -95,10 +95,16 @@ const PIECES: [&str; 62] = [
     "é\u{202e}",
 ];
 
+/// Of each test: a quick run's, or as many as `PROPTEST_CASES` says.
+fn cases() -> u32 {
+    let said = std::env::var("PROPTEST_CASES").ok();
+    said.and_then(|said| said.parse().ok()).unwrap_or(2_000)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(2_000)
+        ..ProptestConfig::with_cases(cases())
     })]
 
     #[test]

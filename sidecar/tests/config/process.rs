@@ -146,6 +146,35 @@ fn sighup_reads_the_file_again_and_a_bad_one_is_told_of_and_not_obeyed() {
 }
 
 #[test]
+fn the_filter_of_the_log_changes_without_a_restart() {
+    let folder = Folder::new("filter");
+    folder.write(&format!("{GOOD}log: {{filter: error}}\n"));
+    let serving = Serving::start(&folder);
+    serving.until_it_watches();
+    folder.write(&format!("{GOOD}log: {{filter: info}}\nworkers: 7\n"));
+    serving.signal("HUP");
+    // What the filter that it was started with would not let through.
+    serving.says("configuration: in force");
+    serving.signal("TERM");
+    let mut waits = Vec::new();
+    loop {
+        let line = serving
+            .log
+            .recv_timeout(LONG)
+            .expect("it says that it stops");
+        if line.contains("after a restart: ") {
+            waits.push(line);
+        } else if line.contains("stopped") {
+            break;
+        }
+    }
+    assert!(
+        waits.len() == 1 && waits[0].contains("workers: 7 is said"),
+        "{waits:#?}"
+    );
+}
+
+#[test]
 fn the_swap_of_a_config_map_comes_into_force_by_itself() {
     let folder = Folder::new("config-map");
     let inside = |name: &str| folder.0.join(name);
