@@ -20,6 +20,8 @@ impl Process {
                 "127.0.0.1:0",
                 "--probe",
                 "127.0.0.1:0",
+                "--admin",
+                "127.0.0.1:0",
             ])
             .args(arguments)
             .stdout(Stdio::piped())

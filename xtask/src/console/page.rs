@@ -177,7 +177,7 @@ pub(super) fn shows_whatever_it_is_told(
         .collect();
     stats["config"] = json!({
         "file": "/etc/millpond/millpond.yaml", "hash": "9f86d081884c7d65", "loaded_ms_ago": 86_400_000_u64,
-        "reloads": 3, "reloads_refused": 1, "refused": [format!("caches.users.fresh: {HARM}"), "memory: expected a size"],
+        "reloads": 3, "reloads_refused": 1, "after_restart": ["workers: 3 is said, 2 is in force"], "refused": [format!("caches.users.fresh: {HARM}"), "memory: expected a size"],
     });
     for method in stats["methods"].as_array_mut().into_iter().flatten() {
         method["p50_us"] = 180.into();

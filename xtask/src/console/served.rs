@@ -27,7 +27,7 @@ fn binary() -> PathBuf {
 impl Served {
     pub(super) fn start() -> Result<Self, Failure> {
         let child = Command::new(binary())
-            .args(["serve", "--no-socket", "--memory", "2MiB", "--drain", "5"])
+            .args(["serve", "--no-socket", "--memory", "2MiB", "--drain", "5s"])
             .args(["--listen", "127.0.0.1:0", "--probe", "127.0.0.1:0"])
             .args(["--admin", "127.0.0.1:0", "--log", "warn"])
             .stdout(Stdio::piped())
