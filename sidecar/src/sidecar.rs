@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -24,19 +24,20 @@ use tokio::task::unconstrained;
 use crate::admin::Admin;
 use crate::admin::hot::{HotKeys, Sampler};
 use crate::budget::{Budget, Share};
-use crate::config::{Config, Reloader, Socket, Watcher};
+use crate::config::{Config, Reloader, Watcher};
 use crate::drain::{Drained, Shutdown, Stages};
-use crate::listen::accept::{self, Dispatch, Refusals};
+use crate::listen::accept::{Dispatch, Refusals};
 use crate::listen::connection::Serving;
-use crate::listen::unix::{self, Refused, SocketFile};
 use crate::rpc::{Cache, Common, Desk, Services};
 use crate::telemetry::calls::Calls;
 use crate::telemetry::metrics::{Configured, Observed, Sources};
 use crate::telemetry::trace::{self, Spans};
 use crate::worker::{Followed, Worker};
 
+mod bound;
 mod control;
 
+use bound::Bound;
 use control::Control;
 
 /// Whether something listens, and where, or why it does not.
@@ -281,85 +282,6 @@ fn configured(reloader: Reloader) -> impl Fn() -> Configured {
             applied_micros: Clock::Kernel.wall_micros().saturating_sub(age),
             hash: state.hash,
         }
-    }
-}
-
-/// Listeners that exist, before anything is served.
-#[derive(Debug)]
-struct Bound {
-    addresses: Addresses,
-    tcp: Option<TcpListener>,
-    unix: Option<(std::os::unix::net::UnixListener, SocketFile)>,
-    probe: Option<TcpListener>,
-    admin: Option<TcpListener>,
-}
-
-impl Bound {
-    fn new(config: &Config) -> Result<Self, StartError> {
-        let (tcp, tcp_at) = bind_tcp("cache", config.listen, "--listen")?;
-        let (probe, probe_at) = bind_tcp("probes and metrics", config.probe, "--probe")?;
-        let (admin, admin_at) = bind_tcp("console and admin", config.admin, "--admin")?;
-        let (unix, socket) = bind_socket(config.socket.as_ref())?;
-        if tcp.is_none() && unix.is_none() {
-            return Err(StartError::NothingListens);
-        }
-        Ok(Self {
-            addresses: Addresses {
-                tcp: tcp_at,
-                socket,
-                probe: probe_at,
-                admin: admin_at,
-            },
-            tcp,
-            unix,
-            probe,
-            admin,
-        })
-    }
-}
-
-fn bind_tcp(
-    what: &'static str,
-    address: Option<SocketAddr>,
-    flag: &'static str,
-) -> Result<(Option<TcpListener>, Listening<SocketAddr>), StartError> {
-    let Some(address) = address else {
-        return Ok((None, Listening::Off("switched off".to_owned())));
-    };
-    let bound = TcpListener::bind(address).and_then(|listener| {
-        rustix::net::listen(&listener, accept::BACKLOG)?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        Ok((Some(listener), Listening::On(address)))
-    });
-    bound.map_err(|error| StartError::Address {
-        what,
-        address,
-        flag,
-        error,
-    })
-}
-
-type BoundSocket = (
-    Option<(std::os::unix::net::UnixListener, SocketFile)>,
-    Listening<PathBuf>,
-);
-
-fn bind_socket(socket: Option<&Socket>) -> Result<BoundSocket, StartError> {
-    let Some(Socket { path, optional }) = socket else {
-        return Ok((None, Listening::Off("switched off".to_owned())));
-    };
-    match unix::bind(path) {
-        Ok((listener, file)) => {
-            let path = file.path().to_owned();
-            Ok((Some((listener, file)), Listening::On(path)))
-        }
-        Err(Refused::InUse) => Err(StartError::SocketInUse(path.clone())),
-        Err(Refused::Failed(error)) if *optional => {
-            let why = format!("{}: {error}; --socket PATH moves it", path.display());
-            Ok((None, Listening::Off(why)))
-        }
-        Err(Refused::Failed(error)) => Err(StartError::Socket(path.clone(), error)),
     }
 }
 
