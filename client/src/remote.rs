@@ -29,6 +29,7 @@ use crate::direct::{DirectLoads, OnUnavailable};
 use crate::error::Error;
 
 use fate::Fate;
+use live::Live;
 use pool::Pool;
 use rpc::Rpc;
 
@@ -66,6 +67,15 @@ impl Remote {
         time: Duration,
         message: impl Fn() -> M,
     ) -> Result<M::Reply, Error> {
+        Ok(self.ask(time, message).await?.0)
+    }
+
+    /// The same, and the connection that the reply came by.
+    async fn ask<M: Rpc>(
+        &self,
+        time: Duration,
+        message: impl Fn() -> M,
+    ) -> Result<(M::Reply, Arc<Live>), Error> {
         let until = Instant::now() + time.min(LONGEST_CALL);
         let (mut unsent, mut lost) = (0, false);
         loop {
@@ -73,18 +83,21 @@ impl Remote {
             let mut request = tonic::Request::new(message());
             request.set_timeout(until.saturating_duration_since(Instant::now()));
             let status = match M::send(live.client(), request).await {
-                Ok(reply) => return Ok(reply.into_inner()),
+                Ok(reply) => return Ok((reply.into_inner(), live)),
                 Err(status) => status,
             };
             let again = match Fate::of(&status) {
                 Fate::Answered => return Err(wire::error(status)),
                 Fate::Unsent => {
+                    self.pool.ended(&live);
                     unsent += 1;
                     unsent < MAX_UNSENT
                 }
-                Fate::Lost => M::TWICE && !std::mem::replace(&mut lost, true),
+                Fate::Lost => {
+                    self.pool.lost(&live);
+                    M::TWICE && !std::mem::replace(&mut lost, true)
+                }
             };
-            self.pool.broke(&live);
             if !again {
                 return Err(wire::error(status));
             }

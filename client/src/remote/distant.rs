@@ -84,8 +84,12 @@ impl Distant {
                 fresh_only: options.fresh_only,
                 lease_ms: options.lease.map(wire::millis),
             };
-            let reply = place.remote.call(time, message).await?;
-            Ok(place.reply(key.clone(), &options, reply))
+            let (reply, live) = place.remote.ask(time, message).await?;
+            match place.reply(key.clone(), &options, reply) {
+                // What was waited for cannot be handed in any more.
+                Reply::Refused(Error::WaitExpired) if live.has_ended() => Err(left()),
+                reply => Ok(reply),
+            }
         };
         if load == v1::Load::Never {
             return answer.await; // grants nothing that could be lost
@@ -193,5 +197,13 @@ impl Distant {
                 Durability::Local
             },
         })
+    }
+}
+
+/// The sidecar takes no more calls: it drains, and who follows a load there follows
+/// it in vain.
+pub(super) fn left() -> Error {
+    Error::Unavailable {
+        message: "the sidecar left while another's load was waited for".to_owned(),
     }
 }

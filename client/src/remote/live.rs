@@ -12,6 +12,7 @@
 
 use std::fmt;
 use std::future::ready;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
@@ -64,11 +65,22 @@ impl Takes {
     }
 }
 
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) error: Error,
+    /// It took all the time there was.
+    pub(super) silent: bool,
+}
+
 /// A connection on which the sidecar has answered.
 #[derive(Debug)]
 pub(super) struct Live {
     client: Client,
     pub(super) takes: Takes,
+    /// Which of the [pool](super::pool)'s generations it belongs to.
+    pub(super) generation: u64,
+    ended: AtomicBool,
 }
 
 impl Live {
@@ -76,18 +88,47 @@ impl Live {
         self.client.clone()
     }
 
-    /// Connects and greets. A sidecar that is silent for `patience` is dead.
-    pub(super) async fn open(address: &Address, patience: Duration) -> Result<Self, Error> {
-        let within = CONNECT_TIMEOUT.min(patience);
-        let opened = tokio::time::timeout(within, Self::greeted(address, patience)).await;
-        let late = |_| Error::Unavailable {
-            message: format!("it did not answer within {within:?}"),
-        };
-        let told = opened.map_err(late).and_then(|opened| opened);
-        told.map_err(|error| error.at(address))
+    /// A call on it has found that it takes no more.
+    pub(super) fn end(&self) {
+        // Relaxed: one fact, which orders nothing.
+        self.ended.store(true, Ordering::Relaxed);
     }
 
-    async fn greeted(address: &Address, patience: Duration) -> Result<Self, Error> {
+    /// Whether the sidecar has said good-bye on it, or it broke.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Connects and greets. A sidecar that is silent for `patience` is dead.
+    pub(super) async fn open(
+        address: &Address,
+        patience: Duration,
+        generation: u64,
+    ) -> Result<Self, Failed> {
+        let within = CONNECT_TIMEOUT.min(patience);
+        let opened = tokio::time::timeout(within, Self::greeted(address, patience)).await;
+        let (error, silent) = match opened {
+            Ok(Ok((client, takes))) => {
+                return Ok(Self {
+                    client,
+                    takes,
+                    generation,
+                    ended: AtomicBool::new(false),
+                });
+            }
+            Ok(Err(error)) => (error, false),
+            Err(_) => {
+                let message = format!("it did not answer within {within:?}");
+                (Error::Unavailable { message }, true)
+            }
+        };
+        Err(Failed {
+            error: error.at(address),
+            silent,
+        })
+    }
+
+    async fn greeted(address: &Address, patience: Duration) -> Result<(Client, Takes), Error> {
         let channel = match address {
             Address::Http { uri, at } => {
                 let stream = TcpStream::connect(at.as_str()).await.map_err(refused)?;
@@ -111,10 +152,7 @@ impl Live {
                 message: format!("speaks revision {revision}, expected {OLDEST_REVISION} or later"),
             });
         }
-        Ok(Self {
-            client,
-            takes: Takes::announced(hello.limits),
-        })
+        Ok((client, Takes::announced(hello.limits)))
     }
 }
 

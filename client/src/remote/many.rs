@@ -5,6 +5,7 @@ use millpond_core::cache::LoadBy;
 use millpond_proto::v1;
 use std::time::Duration;
 
+use super::distant::left;
 use super::unheard::Unheard;
 use super::{Distant, wire};
 use crate::error::Error;
@@ -44,13 +45,17 @@ impl Distant {
                 lease_ms: options.lease.map(wire::millis),
             };
             let time = place.reading_time(&options, wait);
-            let reply = place.remote.call(time, message).await?;
+            let (reply, live) = place.remote.ask(time, message).await?;
             // Every lease is taken hold of, also of a reply that makes no sense.
             let entries = reply.entries.into_iter();
             let replies: Vec<_> = entries
                 .zip(&keys)
                 .map(|(entry, key)| place.reply(key.clone(), &options, entry))
                 .collect();
+            let expired = |reply: &Reply| matches!(reply, Reply::Refused(Error::WaitExpired));
+            if live.has_ended() && replies.iter().any(expired) {
+                return Err(left());
+            }
             if replies.len() == keys.len() {
                 return Ok(replies);
             }

@@ -4,14 +4,19 @@
 //!            a call finds one missing           all there
 //!  resting ─────────────────────────► mending ───────────► resting
 //!                                      │   ▲
-//!                        an attempt    │   │ after a pause:
-//!                        failed ──────►└───┘ 10 ms doubling to 1 s, with jitter
+//!                     two attempts     │   │ after a pause:
+//!                     failed ─────────►└───┘ 10 ms doubling to 1 s, with jitter
 //! ```
 //!
 //! One task mends, with one attempt at a time however many callers there are. A
 //! call takes any connection that stands. If none does it waits for the attempt
 //! under way, unless the last one failed: then the sidecar is known to be away and
 //! the call fails at once. A sidecar that is back is noticed within one pause.
+//!
+//! When a connection breaks under a call its whole generation goes: on one machine
+//! that is a sidecar that died, and the call that goes out again must not meet the
+//! same fate on the next dead connection. One that the sidecar closed in good order
+//! goes alone.
 //!
 //! Invariants: a connection that broke is not handed out again; a pool that is
 //! dropped ends its mending.
@@ -50,6 +55,8 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     lives: Box<[Option<Arc<Live>>]>,
+    /// Raised when a connection breaks under a call.
+    generation: u64,
     mending: bool,
     /// Why the last attempt failed, until one succeeds.
     away: Option<Error>,
@@ -85,6 +92,7 @@ impl Pool {
     ) -> Self {
         let state = State {
             lives: vec![None; connections.max(1)].into(),
+            generation: 0,
             mending: false,
             away: None,
         };
@@ -128,13 +136,42 @@ impl Pool {
         timeout_at(until, waiting).await.map_err(late)?
     }
 
-    /// Takes a connection that broke out of use.
-    pub(super) fn broke(&self, live: &Arc<Live>) {
-        let is_it =
-            |held: &Option<Arc<Live>>| held.as_ref().is_some_and(|it| Arc::ptr_eq(it, live));
+    /// Waits until a connection stands, however long the sidecar is away until then;
+    /// false when that takes beyond `until`.
+    pub(super) async fn back(&self, until: Instant) -> bool {
+        let mut changes = self.shared.state.subscribe();
+        self.mend();
+        let stands = changes.wait_for(|state| state.pick(0).is_some());
+        let stands = timeout_at(until, stands).await;
+        stands.is_ok_and(|stands| stands.is_ok()) && Instant::now() < until
+    }
+
+    /// Takes a connection out of use on which nothing more can be sent.
+    pub(super) fn ended(&self, live: &Arc<Live>) {
+        self.retire(live, |held| Arc::ptr_eq(held, live));
+    }
+
+    /// Takes a connection that broke under a call out of use, and its generation.
+    pub(super) fn lost(&self, live: &Arc<Live>) {
+        // First, so that what is made from now on is of the next.
+        self.shared.state.send_if_modified(|state| {
+            state.generation = state.generation.max(live.generation + 1);
+            false // nothing that a call waits for
+        });
+        self.retire(live, |held| held.generation <= live.generation);
+    }
+
+    fn retire(&self, live: &Live, which: impl Fn(&Arc<Live>) -> bool) {
+        live.end();
         let gone = self.shared.state.send_if_modified(|state| {
-            let held = state.lives.iter_mut().find(|held| is_it(held));
-            held.is_some_and(|held| held.take().is_some())
+            let mut gone = false;
+            for held in &mut state.lives {
+                if let Some(dead) = held.take_if(|held| which(held)) {
+                    dead.end();
+                    gone = true;
+                }
+            }
+            gone
         });
         if gone {
             self.mend();
@@ -162,27 +199,32 @@ impl Pool {
 }
 
 async fn mend(shared: Weak<Shared>) {
-    let mut backoff = Backoff::new();
+    let (mut backoff, mut failed) = (Backoff::new(), false);
     while let Some(shared) = shared.upgrade() {
         let mut missing = None;
         shared.state.send_if_modified(|state| {
-            missing = state.missing();
+            missing = state.missing().map(|at| (at, state.generation));
             state.mending = missing.is_some();
             false
         });
-        let Some(missing) = missing else {
+        let Some((missing, generation)) = missing else {
             return;
         };
-        match Live::open(&shared.address, shared.patience).await {
+        match Live::open(&shared.address, shared.patience, generation).await {
             Ok(live) => {
-                backoff = Backoff::new();
+                (backoff, failed) = (Backoff::new(), false);
                 shared.state.send_modify(|state| {
                     state.lives[missing] = Some(Arc::new(live));
                     state.away = None;
                 });
             }
-            Err(error) => {
-                shared.state.send_modify(|state| state.away = Some(error));
+            // Whatever broke the others may have broken this attempt too: a second
+            // one says whether the sidecar is away, or it was silent, which says so.
+            Err(why) if !why.silent && !std::mem::replace(&mut failed, true) => {}
+            Err(why) => {
+                shared
+                    .state
+                    .send_modify(|state| state.away = Some(why.error));
                 drop(shared);
                 sleep(backoff.pause(fastrand::f64())).await;
             }

@@ -1,8 +1,10 @@
 //! A turn to load, granted by the sidecar.
 //!
 //! It is held until the sidecar has answered its settlement, and given up in the
-//! background when it is dropped before. Giving up what was settled already does
-//! nothing, so a settlement whose answer was lost needs no care.
+//! background when it is dropped before, as soon as the sidecar is reached within the
+//! time of the lease: those who wait there for this load would otherwise wait that
+//! long. Giving up what was settled already does nothing, so a settlement whose
+//! answer was lost needs no care.
 
 use std::time::Duration;
 
@@ -11,8 +13,10 @@ use millpond_core::fence::{GiveBack, Held};
 use millpond_proto::v1;
 use millpond_proto::v1::fill::Settlement;
 use millpond_proto::v1::fill_outcome::Outcome;
+use tokio::time::Instant;
 
 use super::{Distant, wire};
+use crate::error::Error;
 use crate::loaded::Body;
 use crate::options::Options;
 use crate::reply::{self, Fill, Settled};
@@ -31,6 +35,8 @@ struct Right {
     time: Duration,
     /// What was asked for, for when it is renewed.
     lease_asked: Option<Duration>,
+    /// When it ends, unless it is renewed.
+    ends: Instant,
 }
 
 impl Right {
@@ -50,20 +56,22 @@ impl GiveBack for Right {
             settlement: Some(Settlement::GivenUp(true)),
             ..self.fill()
         };
-        let (place, time) = (self.place.clone(), self.time);
+        let (place, time, until) = (self.place.clone(), self.time, self.ends);
         self.place.remote.runtime.spawn(async move {
-            // Lost: the lease ends by its deadline.
-            drop(place.fill(time, vec![fill]).await);
+            loop {
+                let settled = place.fill(time, vec![fill.clone()]).await;
+                let away = matches!(settled, Err(Error::Unavailable { .. }));
+                // Too late: the lease has ended by its deadline.
+                if !away || !place.remote.pool.back(until).await {
+                    return;
+                }
+            }
         });
     }
 }
 
 impl Distant {
-    async fn fill(
-        &self,
-        time: Duration,
-        fills: Vec<v1::Fill>,
-    ) -> Result<v1::FillReply, crate::error::Error> {
+    async fn fill(&self, time: Duration, fills: Vec<v1::Fill>) -> Result<v1::FillReply, Error> {
         let message = || v1::FillRequest {
             tenant: self.tenant(),
             cache: self.cache(),
@@ -88,6 +96,7 @@ impl Turn {
         Self(Held::new(Right {
             time: place.time(options),
             lease_asked: options.lease,
+            ends: Instant::now() + wire::duration(lease.expires_in_ms),
             place,
             key,
             lease,

@@ -22,6 +22,7 @@ everywhere!(
     a_bulk_read_tells_what_is_held_and_loads_nothing,
     a_cache_that_is_switched_off_loads_all_keys_in_one_call,
     a_bulk_follower_waits_no_longer_than_it_said,
+    more_bytes_than_a_message_takes_are_stored_and_read_back,
 );
 
 /// What each call was asked for; it finds `value of <key>` once it is opened.
@@ -76,7 +77,7 @@ impl Calls {
     fn finding(
         &self,
         find: impl Fn(Vec<String>) -> Found + Send + Sync + 'static,
-    ) -> impl Fn(Vec<Bytes>) -> Loading + Send + Sync + 'static {
+    ) -> impl Fn(Vec<Bytes>) -> Loading + Clone + Send + Sync + 'static {
         let (calls, find) = (self.clone(), Arc::new(find));
         move |keys| {
             let (calls, find) = (calls.clone(), Arc::clone(&find));
@@ -356,4 +357,33 @@ async fn a_bulk_follower_waits_no_longer_than_it_said(venue: Venue) {
     assert_eq!(texts(found), [own, Err(Error::WaitExpired)]);
     loads.open();
     assert!(leader.await.expect("no panic").is_ok());
+}
+
+async fn more_bytes_than_a_message_takes_are_stored_and_read_back(venue: Venue) {
+    // Keeps values of up to 1 MiB.
+    let (plain, calls) = (venue.of("plain", "acme"), Calls::free());
+    let keys = ["a", "b", "c", "d", "e", "f"];
+    let large = |key: &str| vec![key.as_bytes()[0]; 900 << 10];
+    let load = calls.finding(move |keys| {
+        let found = keys.into_iter().map(|key| {
+            let value = large(&key);
+            (key, value)
+        });
+        Ok(found.collect())
+    });
+    for own in [true, false] {
+        let found = plain.get_many_or_load(keys, load.clone()).await;
+        for (key, one) in keys.iter().zip(found) {
+            let value = one.expect("it is there").expect("it is there");
+            assert_eq!(value[..], large(key));
+            assert!(value.version().is_some(), "{key} is stored");
+            assert_eq!(value.source() == millpond_client::Source::Loaded, own);
+        }
+    }
+    assert_eq!(calls.asked().len(), 1);
+    let held = plain.get_many(keys).await;
+    for (key, one) in keys.iter().zip(held) {
+        let value = one.expect("it answers").value().expect("it is held");
+        assert_eq!(value[..], large(key));
+    }
 }

@@ -15,14 +15,22 @@ enum Mode {
     Open,
     /// Accepts connections and carries nothing, as a process that is stopped.
     Stalled,
-    /// Ends connections as they come, and those that are there.
+    /// Ends connections as they come.
     Shut,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    mode: Mode,
+    /// How often all connections were cut. Each ends at the first cut after it was
+    /// made, however soon the proxy is open again.
+    cuts: usize,
 }
 
 /// A proxy on a port of its own.
 pub(crate) struct Proxy {
     at: SocketAddr,
-    mode: watch::Sender<Mode>,
+    state: watch::Sender<State>,
     accepted: Arc<AtomicUsize>,
 }
 
@@ -30,18 +38,25 @@ impl Proxy {
     pub(crate) async fn to(sidecar: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let at = listener.local_addr().expect("it is bound");
-        let mode = watch::Sender::new(Mode::Open);
+        let state = watch::Sender::new(State {
+            mode: Mode::Open,
+            cuts: 0,
+        });
         let accepted = Arc::new(AtomicUsize::new(0));
         tokio::spawn({
-            let (mode, accepted) = (mode.subscribe(), Arc::clone(&accepted));
+            let (state, accepted) = (state.subscribe(), Arc::clone(&accepted));
             async move {
                 while let Ok((near, _)) = listener.accept().await {
                     accepted.fetch_add(1, Ordering::SeqCst);
-                    tokio::spawn(carry(near, sidecar, mode.clone()));
+                    tokio::spawn(carry(near, sidecar, state.clone()));
                 }
             }
         });
-        Self { at, mode, accepted }
+        Self {
+            at,
+            state,
+            accepted,
+        }
     }
 
     pub(crate) fn address(&self) -> String {
@@ -54,22 +69,31 @@ impl Proxy {
     }
 
     pub(crate) fn open(&self) {
-        self.mode.send_replace(Mode::Open);
+        self.state.send_modify(|state| state.mode = Mode::Open);
     }
 
     pub(crate) fn stall(&self) {
-        self.mode.send_replace(Mode::Stalled);
+        self.state.send_modify(|state| state.mode = Mode::Stalled);
     }
 
+    /// Ends all connections. Others may be made at once.
+    pub(crate) fn cut(&self) {
+        self.state.send_modify(|state| state.cuts += 1);
+    }
+
+    /// Ends all connections, and others as they come.
     pub(crate) fn shut(&self) {
-        self.mode.send_replace(Mode::Shut);
+        self.state.send_modify(|state| {
+            state.mode = Mode::Shut;
+            state.cuts += 1;
+        });
     }
 }
 
-async fn carry(near: TcpStream, sidecar: SocketAddr, mode: watch::Receiver<Mode>) {
-    let mut opened = mode.clone();
-    let opened = opened.wait_for(|mode| *mode != Mode::Stalled).await;
-    if opened.is_ok_and(|mode| *mode == Mode::Shut) {
+async fn carry(near: TcpStream, sidecar: SocketAddr, mut state: watch::Receiver<State>) {
+    let born = state.borrow().cuts;
+    let opened = state.wait_for(|state| state.mode != Mode::Stalled).await;
+    if opened.is_ok_and(|state| state.mode == Mode::Shut) {
         return;
     }
     let Ok(far) = TcpStream::connect(sidecar).await else {
@@ -77,24 +101,29 @@ async fn carry(near: TcpStream, sidecar: SocketAddr, mode: watch::Receiver<Mode>
     };
     let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
     tokio::join!(
-        one_way(near_read, far_write, mode.clone()),
-        one_way(far_read, near_write, mode)
+        one_way(near_read, far_write, state.clone(), born),
+        one_way(far_read, near_write, state, born)
     );
 }
 
-async fn one_way(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>) {
+async fn one_way(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut state: watch::Receiver<State>,
+    born: usize,
+) {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let read = tokio::select! {
-            shut = mode.wait_for(|mode| *mode == Mode::Shut) => {
-                drop(shut);
+            cut = state.wait_for(|state| state.cuts != born) => {
+                drop(cut);
                 return;
             }
             read = from.read(&mut buffer) => read.unwrap_or(0),
         };
-        let going = mode.wait_for(|mode| *mode != Mode::Stalled).await;
-        let shut = going.map_or(true, |mode| *mode == Mode::Shut);
-        if read == 0 || shut || to.write_all(&buffer[..read]).await.is_err() {
+        let going = state.wait_for(|state| state.mode != Mode::Stalled).await;
+        let cut = going.map_or(true, |state| state.cuts != born);
+        if read == 0 || cut || to.write_all(&buffer[..read]).await.is_err() {
             return;
         }
     }

@@ -481,3 +481,14 @@ async fn the_sidecar_is_told_how_long_a_call_may_take() {
     assert!((1..=3_000_000).contains(&micros), "{timeout}");
     assert_eq!(*wait, Some(3_000), "no longer than the whole call");
 }
+
+#[tokio::test]
+async fn a_value_larger_than_a_message_used_to_be_is_read() {
+    let users = later(v1::GetReply {
+        found: Some(v1::get_reply::Found::Value(vec![7; 5 << 20].into())),
+        ..v1::GetReply::default()
+    })
+    .await;
+    let held = users.get("42").await.expect("it answers").value();
+    assert_eq!(held.expect("it is held").len(), 5 << 20);
+}
