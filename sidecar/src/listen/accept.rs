@@ -3,23 +3,43 @@
 //! By hand for both kinds of socket: the kernel can spread TCP over several
 //! listeners but not Unix sockets, and each worker's runtime must own what it
 //! serves.
+//!
+//! ```text
+//!  accepted ──► no place left: refused
+//!           ──► the worker whose turn it is ──behind──► the others in turn
+//!                          all behind: nothing is accepted until one has room;
+//!                          none has within its patience: refused
+//! ```
+//!
+//! Workers are behind only in a burst, and then for milliseconds: whoever comes
+//! meanwhile waits in the kernel's backlog, where nothing is lost. What is closed
+//! here is counted, whatever the reason.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::select_ok;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 /// How long nothing is accepted after the kernel refused, as when the process
 /// has no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Connections that the kernel keeps until they are accepted. Above it a TCP peer
-/// tries again after a second; the 128 of the standard library are met by a burst.
-pub(crate) const BACKLOG: i32 = 1_024;
+/// How long a connection waits for a worker when all are behind. A peer that is not
+/// taken by then is better told so.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connections that the kernel keeps until they are accepted; it takes less where
+/// `net.core.somaxconn` is less, whose default this is. Above it a TCP peer tries
+/// again after a second, and one on a Unix socket is refused; the 128 of the standard
+/// library are met by a burst.
+pub(crate) const BACKLOG: i32 = 4_096;
 
 /// A connection on its way to a worker, bound to no runtime.
 #[derive(Debug)]
@@ -35,7 +55,8 @@ pub(crate) struct Accepted {
     pub(crate) place: OwnedSemaphorePermit,
 }
 
-/// Connections closed as they came because as many were open as may be.
+/// Connections closed as they came, because as many were open as may be or no worker
+/// took them.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals(AtomicU64);
 
@@ -112,14 +133,40 @@ impl Dispatch {
             gate.close(&"as many connections are open as may be");
             return;
         };
-        gate.open();
+        match self.to_a_worker(Accepted { stream, place }).await {
+            Ok(()) => gate.open(),
+            Err(NotTaken) => {
+                self.refusals.one();
+                gate.close(&"no worker takes connections");
+            }
+        }
+    }
+
+    async fn to_a_worker(&self, mut accepted: Accepted) -> Result<(), NotTaken> {
         // Relaxed: any order of turns is a fair one.
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len();
-        // A worker that is behind, or gone, is not waited for: its callers try
-        // again, and the others' go on.
-        drop(self.workers[turn].try_send(Accepted { stream, place }));
+        let (before, from) = self.workers.split_at(turn);
+        for worker in from.iter().chain(before) {
+            match worker.try_send(accepted) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Full(back) | TrySendError::Closed(back)) => accepted = back,
+            }
+        }
+        let room = self.workers.iter().map(|worker| Box::pin(worker.reserve()));
+        match timeout(PATIENCE, select_ok(room)).await {
+            Ok(Ok((room, _others))) => {
+                room.send(accepted);
+                Ok(())
+            }
+            // None has room, or none is there.
+            Err(_) | Ok(Err(_)) => Err(NotTaken),
+        }
     }
 }
+
+/// No worker took a connection.
+#[derive(Debug)]
+struct NotTaken;
 
 /// Whether accepting failed because that one peer went away.
 fn is_the_peers(error: &io::Error) -> bool {
@@ -152,3 +199,6 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

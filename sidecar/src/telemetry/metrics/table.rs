@@ -154,7 +154,7 @@ families! {
     CONNECTIONS = Gauge "millpond_connections" [] "Connections open.";
     CONNECTIONS_LIMIT = Gauge "millpond_connections_limit" [] "Connections that may be open.";
     CONNECTIONS_REFUSED = Counter "millpond_connections_refused" []
-        "Connections closed as they came because as many were open as may be.";
+        "Connections closed as they came: as many were open as may be, or no worker took them.";
     CONFIG_RELOADS = Counter "millpond_config_reloads" [of("result", &["applied", "refused"])]
         "Configuration files read again, by what became of them.";
     CONFIG_SUCCESSFUL = Gauge "millpond_config_last_reload_successful" []
