@@ -10,6 +10,7 @@ mod body;
 mod cache;
 mod call;
 mod deadline;
+mod envelope;
 mod fields;
 mod fill;
 mod get;

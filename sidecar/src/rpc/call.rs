@@ -102,6 +102,13 @@ impl InFlight {
         Self::holding(bytes, true, desk, pace, headers)
     }
 
+    /// Its message is read and gone; what is left may last as long as its caller
+    /// likes.
+    pub(super) fn message_read(&mut self) {
+        let left = self.charge.held() - super::limits::MAX_BESIDE_BYTES as u64;
+        self.charge.shrink_to(left);
+    }
+
     fn holding(
         bytes: u64,
         beside: bool,

@@ -119,7 +119,7 @@ impl Part {
     fn begin(&mut self, charge: &mut Charge) -> Result<(), NotReceived> {
         let [compressed, length @ ..] = self.head;
         if compressed != 0 {
-            return Err(Status::unimplemented("message: is compressed, expected as it is").into());
+            return Err(status::compressed().into());
         }
         // 32 bits always fit; if they did not, it would be too large in any case.
         self.length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);

@@ -25,6 +25,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 use super::body::Answer;
 use super::cache::Cache;
 use super::call::{self, InFlight};
+use super::envelope;
 use super::limits::MAX_BESIDE_BYTES;
 use crate::drain::Stage;
 use crate::listen::pace::Pace;
@@ -165,7 +166,7 @@ impl OnConnection {
             Arc::clone(&self.pace),
         );
         Box::pin(async move {
-            let call = match InFlight::beside(&desk, &pace, request.headers()) {
+            let mut call = match InFlight::beside(&desk, &pace, request.headers()) {
                 Ok(call) => call,
                 Err(refused) => return Ok(refused.into_http()),
             };
@@ -173,6 +174,9 @@ impl OnConnection {
                 let late = tonic::Status::deadline_exceeded("message: did not come in time");
                 return Ok(late.into_http());
             };
+            if !ends {
+                call.message_read();
+            }
             let leaving = async move {
                 if !ends {
                     std::future::pending::<()>().await;
@@ -195,6 +199,9 @@ impl hyper::service::Service<Request<Incoming>> for OnConnection {
             health,
             common,
         } = &self.services;
+        if let Some(refusal) = envelope::refusal(&request) {
+            return Box::pin(std::future::ready(Ok(refusal)));
+        }
         let path = request.uri().path();
         if let Some(method) = path.strip_prefix(CACHE) {
             let Some(method) = Method::named(method) else {

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::HeaderMap;
 use millpond_core::cache::{BadField, ScopeError, WriteError};
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
 /// A field is wrong: `what` says how, with its limit and what was found.
@@ -39,6 +40,14 @@ pub(super) fn too_large(at: usize, size: usize, limit: usize) -> Status {
         format_args!("fills[{at}].value"),
         format_args!("{size} bytes, limit {limit}"),
     )
+}
+
+/// A message that is compressed. It is told what is taken, as the protocol asks.
+pub(super) fn compressed() -> Status {
+    let mut refused = Status::unimplemented("message: is compressed, expected as it is");
+    let taken = MetadataValue::from_static("identity");
+    refused.metadata_mut().insert("grpc-accept-encoding", taken);
+    refused
 }
 
 /// As many bytes are in flight as may be.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use millpond_sidecar::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::drain::Process;
@@ -126,4 +127,29 @@ async fn slowest_but_one_in_a_hundred(client: &Client, calls: usize) -> Duration
     }
     took.sort_unstable();
     took[calls * 99 / 100]
+}
+
+#[tokio::test]
+async fn of_a_burst_of_connections_to_one_worker_none_is_reset() {
+    /// More than wait for a worker (1 024), and no more than the kernel keeps.
+    const BURST: usize = 3_000;
+    let limit = millpond_sidecar::descriptors::raise();
+    let burst = limit.map_or(BURST, |limit| {
+        BURST.min(usize::try_from(limit).unwrap_or(BURST).saturating_sub(500))
+    });
+    let process = Process::start(&["--no-socket", "--workers", "1"]);
+    let mut coming = JoinSet::new();
+    for _ in 0..burst {
+        let connecting = TcpStream::connect(process.cache_at().to_owned());
+        coming.spawn(async move {
+            let mut peer = connecting.await.expect("it accepts");
+            let greeting = [PREFACE, SETTINGS].concat();
+            peer.write_all(&greeting).await.expect("it is open");
+            let mut head = [0; 9];
+            peer.read_exact(&mut head).await.expect("it is served");
+            peer
+        });
+    }
+    let served = timeout(LONG, coming.join_all()).await;
+    assert_eq!(served.expect("all are served").len(), burst);
 }

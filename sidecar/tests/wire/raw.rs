@@ -66,6 +66,11 @@ impl Peer {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        self.begin_as(request).await
+    }
+
+    /// A call whose head is as it likes.
+    pub(crate) async fn begin_as(&mut self, request: http::request::Builder) -> Call {
         let request = request.body(()).expect("it is well formed");
         self.send = self.send.clone().ready().await.expect("it is open");
         let (response, body) = self.send.send_request(request, false).expect("it is open");
