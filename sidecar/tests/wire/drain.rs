@@ -310,6 +310,32 @@ async fn who_still_waits_when_the_sidecar_leaves_is_told_so() {
 }
 
 #[tokio::test]
+async fn a_drain_waits_for_a_leader_that_nobody_follows() {
+    let pod = Pod::with(Config {
+        drain: 2 * LONG,
+        ..Config::on_free_ports()
+    });
+    let mut peer = Peer::connect(&pod).await;
+    let client = pod.client().await;
+    let lease = lead(&client, "key").await;
+    pod.running.shutdown_handle().drain();
+    let address = pod.running.tcp().expect("it listens on TCP");
+    eventually("it accepts none", || {
+        std::net::TcpStream::connect(address).is_err()
+    })
+    .await;
+    // Had it begun to leave, one of these would find it so.
+    for _ in 0..100 {
+        assert_eq!(peer.call("Get", &held("key")).await.ended().await.code, 0);
+    }
+    let outcome = fill_outcome(&client, fill("key", lease, "Ada")).await;
+    assert_eq!(outcome, Outcome::Stored);
+    let ending = tokio::task::spawn_blocking(|| pod.running.join());
+    let drained = timeout(LONG, ending).await.expect("it ends");
+    assert_eq!(drained.expect("it ends"), Drained { cut_off: 0 });
+}
+
+#[tokio::test]
 async fn a_drain_cuts_off_calls_and_streams_that_do_not_end_and_counts_them() {
     let pod = Pod::with(Config {
         workers: 1,
