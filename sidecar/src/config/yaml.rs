@@ -3,7 +3,8 @@
 //! Built from the parser's events and not by a loader, because the events say where
 //! everything stands, and because what a file can make us do is bounded here: its
 //! size, how deep and how many its nodes are. An alias refers to its anchor's node
-//! and copies nothing, so what a few lines could blow up to is never built.
+//! and copies nothing; it counts as all that it refers to, because whoever reads the
+//! tree visits that again, and would find each of its mistakes again.
 //!
 //! Only what a configuration needs is kept: mappings from words to text or mappings.
 //! Text stays text, whatever YAML would call its type.
@@ -104,7 +105,15 @@ fn position(bytes: &[u8], at: usize) -> (usize, usize) {
 struct Open {
     place: Place,
     anchor: usize,
+    /// Nodes counted before it.
+    before: usize,
     kind: Kind,
+}
+
+/// What an alias refers to, and how many nodes that is.
+struct Anchored {
+    node: Rc<Node>,
+    nodes: usize,
 }
 
 enum Kind {
@@ -122,7 +131,8 @@ struct Tree {
     file: Arc<str>,
     mistakes: Vec<Mistake>,
     open: Vec<Open>,
-    anchors: HashMap<usize, Rc<Node>>,
+    anchors: HashMap<usize, Anchored>,
+    /// Those that are visited by whoever reads all of the tree.
     nodes: usize,
     documents: usize,
     root: Option<Rc<Node>>,
@@ -206,8 +216,9 @@ impl Tree {
                 Ok(())
             }
             Event::Alias(anchor) => match self.anchors.get(&anchor) {
-                Some(node) => {
-                    let node = Rc::clone(node);
+                Some(Anchored { node, nodes }) => {
+                    let (node, nodes) = (Rc::clone(node), *nodes);
+                    self.counted(nodes, &place)?;
                     self.attach(place, node);
                     Ok(())
                 }
@@ -229,8 +240,9 @@ impl Tree {
         }
     }
 
-    fn counted(&mut self, place: &Place) -> Result<(), Enough> {
-        self.nodes += 1;
+    fn counted(&mut self, nodes: usize, place: &Place) -> Result<(), Enough> {
+        // Neither is ever more than the limit and one.
+        self.nodes += nodes;
         if self.nodes <= MAX_NODES {
             return Ok(());
         }
@@ -240,7 +252,8 @@ impl Tree {
     }
 
     fn begin(&mut self, place: Place, anchor: usize, kind: Kind) -> Result<(), Enough> {
-        self.counted(&place)?;
+        let before = self.nodes;
+        self.counted(1, &place)?;
         if self.open.len() >= MAX_DEPTH {
             let problem =
                 format!("more than {MAX_DEPTH} mappings and lists stand inside each other");
@@ -250,24 +263,26 @@ impl Tree {
         self.open.push(Open {
             place,
             anchor,
+            before,
             kind,
         });
         Ok(())
     }
 
     fn node(&mut self, place: Place, anchor: usize, value: Value) -> Result<(), Enough> {
-        self.counted(&place)?;
-        self.finish(place, anchor, value);
+        self.counted(1, &place)?;
+        self.finish(place, anchor, 1, value);
         Ok(())
     }
 
-    fn finish(&mut self, place: Place, anchor: usize, value: Value) {
+    fn finish(&mut self, place: Place, anchor: usize, nodes: usize, value: Value) {
         let node = Rc::new(Node {
             place: place.clone(),
             value,
         });
         if anchor > 0 {
-            self.anchors.insert(anchor, Rc::clone(&node));
+            let node = Rc::clone(&node);
+            self.anchors.insert(anchor, Anchored { node, nodes });
         }
         self.attach(place, node);
     }
@@ -277,13 +292,15 @@ impl Tree {
         let Open {
             place,
             anchor,
+            before,
             kind,
         } = self.open.pop()?;
-        let value = match kind {
-            Kind::List => Value::List,
-            Kind::Map { entries, .. } => Value::Map(entries),
+        let (nodes, value) = match kind {
+            // Nobody looks into one.
+            Kind::List => (1, Value::List),
+            Kind::Map { entries, .. } => (self.nodes - before, Value::Map(entries)),
         };
-        self.finish(place, anchor, value);
+        self.finish(place, anchor, nodes, value);
         Some(())
     }
 

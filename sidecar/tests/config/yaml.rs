@@ -167,6 +167,31 @@ fn a_file_is_bounded_in_size_in_depth_and_in_what_aliases_blow_it_up_to() {
 }
 
 #[test]
+fn an_alias_counts_as_all_that_it_refers_to() {
+    let unknown: String = (0..1_000).map(|key| format!("k{key}: 1, ")).collect();
+    let mut bomb = format!("apiVersion: millpond/v1\ncaches:\n  a: &a {{{unknown}}}\n");
+    for cache in 0..400 {
+        bomb.push_str(&format!("  c{cache}: *a\n"));
+    }
+    let reading = read(bomb.as_bytes());
+    let found = reading.mistakes.len() + reading.unknown.len();
+    assert!(found <= 100_000, "{found} mistakes in {} bytes", bomb.len());
+    let first = reading.mistakes[0].to_string();
+    assert!(
+        first.contains("more than 100000 keys and values"),
+        "{first}"
+    );
+
+    let ordinary = format!(
+        "apiVersion: millpond/v1\ncaches:\n  a: &a {{fresh: 1s}}\n{}",
+        (0..1_000)
+            .map(|cache| format!("  c{cache}: *a\n"))
+            .collect::<String>()
+    );
+    assert_eq!(wrong(ordinary.as_bytes()), [""; 0]);
+}
+
+#[test]
 fn anchors_quotes_and_words_of_yaml_1_1_mean_what_they_look_like() {
     let reading = read(
         b"apiVersion: 'millpond/v1'
