@@ -77,6 +77,10 @@ struct Inner {
     pond: Arc<Pond>,
     /// The log of a process that is ours.
     log: OnceLock<log::Handle>,
+    /// Whoever reads the file holds it meanwhile, however long the disk takes.
+    looks: Mutex<Looks>,
+    /// Never held while something is read: the thread that answers probes asks for it.
+    /// Taken after `looks`.
     state: Mutex<State>,
 }
 
@@ -88,6 +92,11 @@ struct State {
     refused: u64,
     errors: Vec<String>,
     after_restart: Vec<String>,
+}
+
+/// What was seen of the file.
+#[derive(Debug, Default)]
+struct Looks {
     /// What was refused last, by its hash or by why it could not be read.
     refused_last: Option<String>,
     seen: Option<Identity>,
@@ -132,6 +141,7 @@ impl Reloader {
             running: running.clone(),
             pond: Arc::clone(pond),
             log: OnceLock::new(),
+            looks: Mutex::default(),
             state: Mutex::new(State {
                 hash,
                 since: pond.clock().precise(),
@@ -139,9 +149,6 @@ impl Reloader {
                 refused: 0,
                 errors: Vec::new(),
                 after_restart: Vec::new(),
-                refused_last: None,
-                seen: None,
-                pending: None,
             }),
         }))
     }
@@ -177,17 +184,17 @@ impl Reloader {
                 "there is no configuration file to read again".to_owned(),
             ]);
         };
-        let mut state = self.0.state.lock();
+        let mut looks = self.0.looks.lock();
         let whole = whole_of(path)
             .and_then(|whole| whole.ok_or_else(|| io::Error::other("it changes while it is read")));
         match whole {
             Ok((identity, bytes)) => {
-                state.seen = Some(identity);
-                self.0.consider(&mut state, &bytes)
+                looks.seen = Some(identity);
+                self.0.consider(&mut looks, &bytes)
             }
             Err(error) => {
                 let why = self.0.why_unreadable(&error);
-                self.0.refuse(&mut state, why.clone(), vec![why])
+                self.0.refuse(&mut looks, why.clone(), vec![why])
             }
         }
     }
@@ -197,11 +204,11 @@ impl Reloader {
         let Some(path) = self.0.source.file() else {
             return;
         };
-        let mut state = self.0.state.lock();
+        let mut looks = self.0.looks.lock();
         let seen = Identity::of(path);
-        if state.pending.is_none()
+        if looks.pending.is_none()
             && let Ok(seen) = &seen
-            && state.seen.as_ref() == Some(seen)
+            && looks.seen.as_ref() == Some(seen)
         {
             return;
         }
@@ -211,39 +218,43 @@ impl Reloader {
             Err(error) => {
                 // Whoever replaces a file in two steps is given the time of a look.
                 let why = self.0.why_unreadable(&error);
-                let again = state.pending.replace(why.clone()).as_ref() == Some(&why);
-                if again && state.refused_last.as_ref() != Some(&why) {
-                    drop(self.0.refuse(&mut state, why.clone(), vec![why]));
+                let again = looks.pending.replace(why.clone()).as_ref() == Some(&why);
+                if again && looks.refused_last.as_ref() != Some(&why) {
+                    drop(self.0.refuse(&mut looks, why.clone(), vec![why]));
                 }
                 return;
             }
         };
         let found = hash(&bytes);
-        if state.hash.as_ref() == Some(&found) {
-            state.seen = Some(identity);
-            state.pending = None;
-            if state.refused_last.take().is_some() {
-                state.errors.clear();
+        if self.0.is_in_force(&found) {
+            looks.seen = Some(identity);
+            looks.pending = None;
+            if looks.refused_last.take().is_some() {
+                self.0.state.lock().errors.clear();
                 info!("configuration: the file is again what is in force");
             }
             return;
         }
-        let stands = state.pending.as_ref() == Some(&found);
+        let stands = looks.pending.as_ref() == Some(&found);
         if !stands {
-            state.pending = Some(found);
+            looks.pending = Some(found);
             return;
         }
-        state.seen = Some(identity);
-        state.pending = None;
-        if state.refused_last.as_ref() != Some(&found) {
-            drop(self.0.consider(&mut state, &bytes));
+        looks.seen = Some(identity);
+        looks.pending = None;
+        if looks.refused_last.as_ref() != Some(&found) {
+            drop(self.0.consider(&mut looks, &bytes));
         }
     }
 }
 
 impl Inner {
-    fn consider(&self, state: &mut State, bytes: &[u8]) -> Result<Applied, Vec<String>> {
-        state.pending = None;
+    fn is_in_force(&self, hash: &str) -> bool {
+        self.state.lock().hash.as_deref() == Some(hash)
+    }
+
+    fn consider(&self, looks: &mut Looks, bytes: &[u8]) -> Result<Applied, Vec<String>> {
+        looks.pending = None;
         let found = hash(bytes);
         let reading = self.source.read_bytes(Some(bytes));
         if !reading.mistakes.is_empty() {
@@ -253,17 +264,17 @@ impl Inner {
             if mistakes > KEPT {
                 errors.push(format!("and {} more", mistakes - KEPT));
             }
-            return self.refuse(state, found, errors);
+            return self.refuse(looks, found, errors);
         }
-        if state.hash.as_ref() != Some(&found) {
+        if !self.is_in_force(&found) {
             for odd in reading.unknown.iter().chain(&reading.warnings) {
                 warn!("configuration: {odd}");
             }
         }
-        Ok(self.obey(state, found, reading))
+        Ok(self.obey(looks, found, reading))
     }
 
-    fn obey(&self, state: &mut State, found: String, reading: Reading) -> Applied {
+    fn obey(&self, looks: &mut Looks, found: String, reading: Reading) -> Applied {
         let mut config = reading.config;
         let mut running = self.running.clone();
         if self.obeyed_by_the_log(&config.log.filter) {
@@ -276,11 +287,12 @@ impl Inner {
         for waits in &after_restart {
             warn!("configuration: after a restart: {waits}");
         }
+        looks.refused_last = None;
+        let mut state = self.state.lock();
         state.hash = Some(found);
         state.since = self.pond.clock().precise();
         state.reloads += 1;
         state.errors.clear();
-        state.refused_last = None;
         state.after_restart.clone_from(&after_restart);
         Applied { after_restart }
     }
@@ -299,12 +311,11 @@ impl Inner {
     /// Keeps what is in force. `what` was refused: its hash, or why it was not read.
     fn refuse(
         &self,
-        state: &mut State,
+        looks: &mut Looks,
         what: String,
         errors: Vec<String>,
     ) -> Result<Applied, Vec<String>> {
-        state.refused += 1;
-        let again = state.refused_last.as_ref() == Some(&what);
+        let again = looks.refused_last.as_ref() == Some(&what);
         if again {
             warn!("configuration: refused again, as it was");
         } else {
@@ -313,7 +324,9 @@ impl Inner {
             }
             warn!("configuration: refused; the last good one stays in force");
         }
-        state.refused_last = Some(what);
+        looks.refused_last = Some(what);
+        let mut state = self.state.lock();
+        state.refused += 1;
         state.errors.clone_from(&errors);
         Err(errors)
     }

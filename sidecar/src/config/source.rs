@@ -4,8 +4,11 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
+
+use rustix::fs::OFlags;
 
 use super::Config;
 use super::mistake::{Mistake, Place};
@@ -151,7 +154,12 @@ impl Said {
 /// The bytes of a regular file, or enough of them to see that they are too many.
 /// Anything else could keep a reader waiting for ever.
 pub(crate) fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+    // Opening a pipe waits for whoever writes to it, unless told not to.
+    let at_once = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options()
+        .read(true)
+        .custom_flags(at_once)
+        .open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }

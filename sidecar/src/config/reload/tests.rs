@@ -244,3 +244,45 @@ fn environment_and_flags_stay_over_a_file_that_changes() {
         "the file says nothing new"
     );
 }
+
+/// What comes of it, if it comes in a minute.
+fn at_all<T: Send + 'static>(of: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (told, tells) = std::sync::mpsc::channel();
+    std::thread::spawn(move || told.send(of()));
+    tells.recv_timeout(Duration::from_secs(60)).ok()
+}
+
+#[test]
+fn a_pipe_in_the_files_place_is_refused_and_not_waited_for() {
+    let folder = Folder::with("pipe", &fresh(1));
+    let path = folder.path.join("millpond.yaml");
+    fs::remove_file(&path).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &path,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
+    let reloader = folder.reloader.clone();
+    let refused = at_all(move || reloader.reload()).expect("it came to an end");
+    assert!(refused.unwrap_err()[0].contains("not a regular file"));
+}
+
+#[test]
+fn what_is_in_force_is_told_while_the_file_is_read() {
+    let folder = Folder::with("told", &fresh(1));
+    let reading = folder.reloader.0.looks.lock();
+    let (reads, looks, asks) = [(); 3].map(|()| folder.reloader.clone()).into();
+    let waiting = [
+        std::thread::spawn(move || drop(reads.reload())),
+        std::thread::spawn(move || looks.look()),
+    ];
+    let told = at_all(move || asks.state()).expect("it was told");
+    assert_eq!(told.reloads, 0);
+    drop(reading);
+    for thread in waiting {
+        thread.join().unwrap();
+    }
+}
