@@ -163,9 +163,10 @@ impl Pond {
         })
     }
 
-    /// What holds for the caches that are declared, switched or in use: at most
-    /// [`MAX_CACHES_LISTED`], the declared ones first, then those that most tenants
-    /// use; by name among equals.
+    /// What holds for the caches that are declared, switched or in use: the declared
+    /// ones first, then those that most tenants use; by name among equals. Where there
+    /// are more than [`MAX_CACHES_LISTED`] the last of them are left out, and a switched
+    /// one never for one that is not: who looks for a kill switch must see it.
     #[must_use]
     pub fn caches(&self) -> Vec<CacheInForce> {
         self.scopes.rulings(|rulings| {
@@ -176,11 +177,24 @@ impl Pond {
                     .then_with(|| one.rules.cache.as_str().cmp(other.rules.cache.as_str()))
             };
             if listed.len() > MAX_CACHES_LISTED {
-                listed.select_nth_unstable_by(MAX_CACHES_LISTED, order);
+                listed.select_nth_unstable_by(MAX_CACHES_LISTED, |one, other| {
+                    let switched = |ruling: &Ruling| ruling.switched.is_some();
+                    switched(other)
+                        .cmp(&switched(one))
+                        .then_with(|| order(one, other))
+                });
                 listed.truncate(MAX_CACHES_LISTED);
             }
             listed.sort_unstable_by(order);
             listed.into_iter().map(Ruling::in_force).collect()
         })
+    }
+
+    /// The same for one cache, however many there are; `None` when it is neither
+    /// declared nor switched nor in use.
+    #[must_use]
+    pub fn cache(&self, name: &CacheName) -> Option<CacheInForce> {
+        self.scopes
+            .rulings(|rulings| rulings.get(name).map(Ruling::in_force))
     }
 }

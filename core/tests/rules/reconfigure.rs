@@ -284,6 +284,27 @@ fn the_list_of_caches_is_bounded_and_leaves_out_the_least_used() {
 }
 
 #[test]
+fn a_switched_cache_is_told_however_many_others_there_are() {
+    let declared = (0..2_000).map(|i| (names("t", &format!("declared-{i:04}")).1, fresh_for(7)));
+    let bench = Bench::configured(Config {
+        declared: declared.collect(),
+        ..Config::default()
+    });
+    let (_, off) = names("t", "zz-off");
+    bench.pond.switch(&off, Some(Mode::Bypass)).expect("room");
+    let listed = bench.pond.caches();
+    assert_eq!(listed.len(), 1_024);
+    let last = &listed[1_023];
+    assert_eq!((last.name.as_str(), last.switched), ("zz-off", true));
+    assert_eq!(listed[1_022].name.as_str(), "declared-1022");
+
+    let left_out = names("t", "declared-1999").1;
+    let told = bench.pond.cache(&left_out).expect("it is declared");
+    assert_eq!((told.declared, told.policy), (true, fresh_for(7)));
+    assert_eq!(bench.pond.cache(&names("t", "nobodys").1), None);
+}
+
+#[test]
 fn as_many_names_may_be_switched_as_caches_may_be_in_use() {
     let bench = Bench::configured(Config {
         max_caches: 2,

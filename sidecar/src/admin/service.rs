@@ -75,7 +75,7 @@ impl AdminService for Admin {
             Some(scope) => explain::explain(pond, &scope, &request.key),
             None => explain::unused(),
         };
-        let in_force = pond.caches().into_iter().find(|held| held.name == cache);
+        let in_force = pond.cache(&cache);
         Ok(Response::new(v1::ExplainReply {
             cache: in_force.map(|held| self.cache_in_force(&held)),
             ..reply
