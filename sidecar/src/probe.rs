@@ -24,7 +24,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{sleep, timeout};
 
 use crate::drain::Stage;
@@ -57,6 +57,9 @@ pub(crate) async fn answer(listener: TcpListener, observed: Arc<Observed>) {
             drop(timeout(CONNECTION_PATIENCE, serving).await);
         });
         guests.0.push(Guest { asked, task });
+        // Whoever asks as it connects is heard before the next one may want its place:
+        // what is waiting to be accepted would otherwise be taken in one go.
+        yield_now().await;
     }
 }
 
@@ -180,9 +183,37 @@ impl Observed {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream as Peer;
+
     use millpond_core::cache;
 
     use super::*;
+
+    #[tokio::test]
+    async fn whoever_asks_as_it_connects_is_heard_among_a_burst_of_those_that_do_not() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        // All of them have connected before the first is accepted.
+        let mut kubelet = Peer::connect(address).unwrap();
+        let request = b"GET /startupz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        kubelet.write_all(request).unwrap();
+        let silent: Vec<Peer> = (0..MAX_CONNECTIONS + 16)
+            .map(|_| Peer::connect(address).unwrap())
+            .collect();
+        let observed = Observed::alone(cache::Pond::new(cache::Config::default()));
+        let listener = TcpListener::from_std(listener).unwrap();
+        let answering = tokio::spawn(answer(listener, Arc::new(observed)));
+        let answered = tokio::task::spawn_blocking(move || {
+            let mut answer = String::new();
+            kubelet.read_to_string(&mut answer).map(|_| answer)
+        });
+        let answer = answered.await.unwrap().unwrap_or_default();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer:?}");
+        answering.abort();
+        drop(silent);
+    }
 
     #[test]
     fn a_worker_that_is_gone_is_not_live_unless_the_sidecar_ends() {
