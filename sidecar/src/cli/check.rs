@@ -9,7 +9,7 @@ use clap::Args;
 use millpond_sidecar::config::{FILE_VARIABLE, Mistake, Place, Reading, schema};
 use serde_json::{Value, json};
 
-use super::overrides::{Overrides, file_or_usual};
+use super::overrides::{Overrides, file_name, file_or_usual};
 
 /// Nothing is wrong.
 const GOOD: u8 = 0;
@@ -38,7 +38,7 @@ Examples:
 )]
 pub(crate) struct Check {
     /// The file, or - for standard input [default: /etc/millpond/millpond.yaml, if it is there]
-    #[arg(env = FILE_VARIABLE)]
+    #[arg(env = FILE_VARIABLE, value_parser = file_name())]
     file: Option<PathBuf>,
 
     /// Print what is found as JSON

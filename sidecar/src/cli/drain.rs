@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::bytes as output;
 use super::exit::{Failure, STATUSES, Status};
-use super::operator::Operator;
+use super::operator::{Operator, host};
 use super::span::Span;
 use super::terminal::printable;
 
@@ -74,27 +74,21 @@ async fn ask(authority: &str, wait: bool) -> Result<String, Failure> {
         .map_err(|error| away(&error))?;
     let path = if wait { "/drain?wait" } else { "/drain" };
     let request = Request::post(path)
-        .header("host", authority)
+        .header("host", host(authority))
         .header("x-millpond", "drain")
         .body(Empty::<Bytes>::new())
         .map_err(Failure::usage)?;
-    let answered = async {
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER)
-            .collect()
-            .await;
-        let body = body.map_or_else(|_| Bytes::new(), |body| body.to_bytes());
-        Ok::<_, hyper::Error>((status, body))
-    };
-    let (status, body) = tokio::select! {
-        biased;
-        answered = answered => answered.map_err(|error| away(&error))?,
-        ended = connection => {
-            let why = ended.map_or_else(|error| error.to_string(), |()| "closed".to_owned());
-            return Err(away(&why));
-        }
-    };
+    // Beside it, and to its end: a sidecar that ends answers and closes in one go, and
+    // what it said is to be read all the same.
+    let connection = tokio::spawn(connection);
+    let response = sender.send_request(request).await;
+    let response = response.map_err(|error| away(&error))?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_ANSWER)
+        .collect()
+        .await;
+    let body = body.map_or_else(|_| Bytes::new(), |body| body.to_bytes());
+    connection.abort();
     let said = printable(String::from_utf8_lossy(&body).trim());
     match status {
         StatusCode::OK | StatusCode::ACCEPTED => Ok(format!("{said}\n")),

@@ -84,6 +84,10 @@ pub(crate) fn run(mode: Mode) -> Result<Status, Failure> {
 }
 
 fn switch(mode: &Mode, cache: &str, to: To) -> Result<String, Failure> {
+    if mode.ends_in.is_some_and(|span| span.millis() == 0) {
+        // The wire has it for "until said otherwise".
+        return Err(Failure::usage("--for: 0 is no time to switch a cache for"));
+    }
     let request = SetModeRequest {
         cache: cache.to_owned(),
         mode: v1::Mode::from(to).into(),

@@ -67,14 +67,20 @@ impl Operator {
     }
 
     fn endpoint(&self) -> Result<Endpoint, Failure> {
-        let uri = format!("http://{}", self.authority()?);
-        let endpoint = Endpoint::from_shared(uri).map_err(|_| self.wrong())?;
-        Ok(endpoint.connect_timeout(PATIENCE))
+        let authority = self.authority()?;
+        let uri = |authority: &str| format!("http://{authority}");
+        let endpoint = Endpoint::from_shared(uri(&authority)).map_err(|_| self.wrong())?;
+        let host = uri(&host(&authority)).parse().map_err(|_| self.wrong())?;
+        Ok(endpoint.origin(host).connect_timeout(PATIENCE))
     }
 
     /// `host:port`, reachable from here: a sidecar that listens on every address
     /// answers on the loopback one.
     pub(crate) fn authority(&self) -> Result<String, Failure> {
+        if self.admin.is_empty() {
+            // A variable that is empty says nothing.
+            return Ok(DEFAULT_ADMIN.to_string());
+        }
         let text = self.admin.strip_prefix("http://").unwrap_or(&self.admin);
         let text = text.strip_suffix('/').unwrap_or(text);
         if let Ok(mut address) = text.parse::<SocketAddr>() {
@@ -102,6 +108,16 @@ impl Operator {
     }
 }
 
+/// What `Host` says to a sidecar at `authority`. It takes no name but `localhost`, because
+/// a browser can be made to call it under any other; a name given here is no page's.
+pub(crate) fn host(authority: &str) -> String {
+    match authority.rsplit_once(':') {
+        Some(_) if authority.parse::<SocketAddr>().is_ok() => authority.to_owned(),
+        Some((_, port)) => format!("localhost:{port}"),
+        None => authority.to_owned(),
+    }
+}
+
 /// A reply, or what its status means to an operator.
 pub(crate) fn reply<T>(result: Result<Response<T>, RpcStatus>) -> Result<T, Failure> {
     result.map(Response::into_inner).map_err(|status| {
@@ -124,6 +140,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_sidecar_is_called_by_its_address_or_as_localhost() {
+        for (authority, said) in [
+            ("127.0.0.1:7471", "127.0.0.1:7471"),
+            ("[::1]:7471", "[::1]:7471"),
+            ("localhost:7471", "localhost:7471"),
+            ("pod.example:7471", "localhost:7471"),
+        ] {
+            assert_eq!(host(authority), said);
+        }
+    }
+
+    #[test]
     fn the_address_that_a_sidecar_listens_on_is_one_to_call() {
         let authority = |admin: &str| {
             let admin = admin.to_owned();
@@ -135,11 +163,11 @@ mod tests {
             ("0.0.0.0:7", "127.0.0.1:7"),
             ("[::]:7", "[::1]:7"),
             ("pod.example:7471", "pod.example:7471"),
+            ("", "127.0.0.1:7471"),
         ] {
             assert_eq!(authority(given), Ok(called.to_owned()), "{given}");
         }
         for given in [
-            "",
             "off",
             "7471",
             "https://h:1",

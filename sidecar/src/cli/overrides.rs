@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::builder::ValueParser;
+use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
 use millpond_sidecar::config::{DEFAULT_FILE, Setting, Source, settings};
 
@@ -33,6 +33,11 @@ impl Overrides {
                 source.with_flag(&flag, path, text)
             })
     }
+}
+
+/// Of a file's name. An empty one is let through: so a variable says nothing.
+pub(crate) fn file_name() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// The file that is meant: the one that is named, else the usual one if it is there.

@@ -16,7 +16,7 @@ use millpond_sidecar::{Addresses, Drained, Listening, Running, Sidecar};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 
-use super::overrides::{Overrides, file_or_usual};
+use super::overrides::{Overrides, file_name, file_or_usual};
 
 /// Serve the cache to the processes of this pod, or of this machine.
 ///
@@ -42,7 +42,7 @@ use super::overrides::{Overrides, file_or_usual};
 Clients read MILLPOND_ADDR: http://127.0.0.1:7470 or unix:/run/millpond/millpond.sock.")]
 pub(crate) struct Serve {
     /// The configuration file [default: /etc/millpond/millpond.yaml, if it is there]
-    #[arg(long, value_name = "PATH", env = FILE_VARIABLE)]
+    #[arg(long, value_name = "PATH", env = FILE_VARIABLE, value_parser = file_name())]
     config: Option<PathBuf>,
 
     #[command(flatten)]
