@@ -85,3 +85,43 @@ pub(crate) fn run() -> ExitCode {
     };
     result.map_or_else(Failure::end, Status::into)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// What documents tell people to type into a container: `/millpond …`, to the end of
+    /// the line or of the quotation.
+    fn told(document: &str) -> Vec<Vec<&str>> {
+        let after = document.split("-- /millpond ").skip(1);
+        after
+            .map(|text| text.split(['\n', '`', '|']).next().unwrap_or_default())
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .filter(|words| words != &["<command>"])
+            .collect()
+    }
+
+    #[test]
+    fn what_documents_tell_to_type_is_a_command_line_of_ours() {
+        let documents = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        let mut tried = 0;
+        for folder in [documents.clone(), documents.join("runbooks")] {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.extension().is_none_or(|extension| extension != "md") {
+                    continue;
+                }
+                for line in told(&fs::read_to_string(&path).unwrap()) {
+                    let parsed = Arguments::try_parse_from([&["millpond"], &line[..]].concat());
+                    let shown = path.display();
+                    assert!(parsed.is_ok(), "{shown}: {line:?}: {}", parsed.unwrap_err());
+                    tried += 1;
+                }
+            }
+        }
+        assert!(tried >= 10, "{tried}");
+    }
+}
