@@ -15,6 +15,7 @@ use millpond_proto::v1::fill::Settlement;
 use millpond_proto::v1::fill_outcome::Outcome;
 use tokio::time::Instant;
 
+use super::backoff::Backoff;
 use super::{Distant, wire};
 use crate::error::Error;
 use crate::loaded::Body;
@@ -58,6 +59,9 @@ impl GiveBack for Right {
         };
         let (place, time, until) = (self.place.clone(), self.time, self.ends);
         self.place.remote.runtime.spawn(async move {
+            // Something between us and the sidecar may answer that it is away on a
+            // connection that stands: then coming back takes no time.
+            let mut backoff = Backoff::new();
             loop {
                 let settled = place.fill(time, vec![fill.clone()]).await;
                 let away = matches!(settled, Err(Error::Unavailable { .. }));
@@ -65,6 +69,7 @@ impl GiveBack for Right {
                 if !away || !place.remote.pool.back(until).await {
                     return;
                 }
+                tokio::time::sleep(backoff.pause(fastrand::f64())).await;
             }
         });
     }

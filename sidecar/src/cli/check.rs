@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use millpond_sidecar::config::{FILE_VARIABLE, Mistake, Place, Reading, schema};
+use millpond_sidecar::config::{DEFAULT_FILE, FILE_VARIABLE, Mistake, Place, Reading, schema};
 use serde_json::{Value, json};
 
 use super::overrides::{Overrides, file_name, file_or_usual};
@@ -62,9 +62,10 @@ pub(crate) fn run(check: Check) -> ExitCode {
         return said(&format!("{:#}\n", schema()), GOOD);
     }
     let file = file_or_usual(check.file);
-    let name = file
-        .as_ref()
-        .map_or("no file".to_owned(), |file| file.display().to_string());
+    let name = file.as_ref().map_or_else(
+        || format!("no file at {DEFAULT_FILE}, flags and environment"),
+        |file| file.display().to_string(),
+    );
     let read = if name == "-" {
         let mut bytes = Vec::new();
         let read = io::stdin().take(MOST).read_to_end(&mut bytes);

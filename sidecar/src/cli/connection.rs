@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use millpond_client::{ADDR_VARIABLE, Millpond, RemoteConfig, TenantCache};
+use millpond_client::{ADDR_VARIABLE, Error, Millpond, RemoteConfig, TenantCache};
 use millpond_sidecar::{DEFAULT_LISTEN, DEFAULT_SOCKET};
 
 use super::exit::Failure;
@@ -32,7 +32,7 @@ impl Connection {
     /// Runs `call` on the cache.
     pub(crate) fn run<T>(
         &self,
-        call: impl AsyncFnOnce(TenantCache) -> Result<T, millpond_client::Error>,
+        call: impl AsyncFnOnce(TenantCache) -> Result<T, Error>,
     ) -> Result<T, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -46,12 +46,19 @@ impl Connection {
     }
 
     async fn connect(&self) -> Result<Millpond, Failure> {
-        let address = self.addr.as_deref().filter(|addr| !addr.is_empty());
-        let address = address.map_or_else(default_address, str::to_owned);
+        let asked = self.addr.as_deref().filter(|addr| !addr.is_empty());
+        let address = asked.map_or_else(default_address, str::to_owned);
         // The only thing that can be wrong with an address is its form.
         let config = RemoteConfig::new(&address).map_err(Failure::usage)?;
         let timeout = Duration::from_millis(self.timeout_ms);
-        Ok(config.timeout(timeout).connect().await?)
+        let connected = config.timeout(timeout).connect().await;
+        Ok(connected.map_err(|error| match error {
+            // Nobody asked for the socket: it may be what another sidecar left.
+            Error::Unavailable { message } if asked.is_none() => Error::Unavailable {
+                message: format!("{message}; --addr or {ADDR_VARIABLE} says where it is"),
+            },
+            other => other,
+        })?)
     }
 }
 

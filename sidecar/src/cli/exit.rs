@@ -73,6 +73,12 @@ impl Failure {
     }
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 impl From<String> for Failure {
     fn from(message: String) -> Self {
         Self::new(Status::Failed, message)

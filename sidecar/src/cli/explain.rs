@@ -133,15 +133,26 @@ fn entry_in_words(entry: &Entry) -> String {
         format!("{} bytes", entry.value_bytes)
     };
     let mut text = format!(
-        "{what}, {}; {} old, loaded in {}; fresh for {}, then stale for {}, then on error for {}; version {}",
+        "{what}, {}; {} old",
         entry.state.replace('_', " "),
         ms(entry.age_ms),
-        ms(entry.load_ms),
-        ms(entry.fresh_for_ms),
-        ms(entry.stale_for_ms),
-        ms(entry.stale_if_error_for_ms),
-        bytes::hex(&entry.version),
     );
+    if entry.load_ms > 0 {
+        let _ = write!(text, ", loaded in {}", ms(entry.load_ms));
+    }
+    // All are told from now on; what adds nothing to the one before is none.
+    let mut before = 0;
+    for (phase, left) in [
+        ("fresh", entry.fresh_for_ms),
+        ("stale", entry.stale_for_ms),
+        ("on error", entry.stale_if_error_for_ms),
+    ] {
+        if left > before {
+            let _ = write!(text, "; {phase} for {}", ms(left - before));
+            before = left;
+        }
+    }
+    let _ = write!(text, "; version {}", bytes::hex(&entry.version));
     if !entry.tags.is_empty() {
         let _ = write!(text, "; tags {}", printable(&entry.tags.join(", ")));
     }

@@ -142,7 +142,15 @@ fn show(mode: &Mode) -> Result<String, Failure> {
         };
         let (name, mode) = (printable(&cache.name), word(cache.mode()));
         // Writing to a String does not fail.
-        let _ = writeln!(text, "{name:<32} {mode}{why}");
+        let _ = write!(text, "{name:<32} {mode}{why}");
+        if cache.matches + cache.mismatches > 0 {
+            let _ = write!(
+                text,
+                "  observed: {} as loaded, {} not",
+                cache.matches, cache.mismatches
+            );
+        }
+        text.push('\n');
     }
     Ok(text)
 }

@@ -10,8 +10,10 @@ use millpond_proto::v1::{StatsReply, StatsRequest};
 
 use super::exit::Failure;
 use super::operator::{Operator, Sidecar, reply};
-use super::span::Span;
-use super::terminal::{CLEAR_BELOW, CLEAR_LINE, HOME, Size, Terminal, interrupted, print, size};
+use super::span::{Span, shown};
+use super::terminal::{
+    CLEAR_BELOW, CLEAR_LINE, HOME, Size, Terminal, interrupted, print, printable, size,
+};
 
 mod view;
 
@@ -82,13 +84,19 @@ async fn watch(top: &Top, mut sidecar: Sidecar) -> Result<(), Failure> {
         now,
         at: clock.precise(),
         before: None,
+        away: None,
     };
     loop {
-        shown.draw().map_err(told)?;
+        shown.draw(clock.precise()).map_err(told)?;
         tokio::time::sleep(top.every.0.max(AT_MOST_EVERY)).await;
-        // A sidecar that went away ends this: the message says where it was sought.
-        let now = stats(&mut sidecar).await?;
-        shown = shown.then(now, clock.precise());
+        // One that is restarted is away for a moment: that is when one watches.
+        match stats(&mut sidecar).await {
+            Ok(now) => shown = shown.then(now, clock.precise()),
+            Err(failure) => {
+                let since = shown.away.map_or(clock.precise(), |(since, _)| since);
+                shown.away = Some((since, failure.to_string()));
+            }
+        }
     }
 }
 
@@ -105,6 +113,8 @@ struct Shown {
     now: StatsReply,
     at: Time,
     before: Option<(StatsReply, Duration)>,
+    /// Since when nobody answers, and why.
+    away: Option<(Time, String)>,
 }
 
 impl Shown {
@@ -116,16 +126,21 @@ impl Shown {
             now,
             at,
             before: same.then_some((self.now, took)),
+            away: None,
         }
     }
 
-    fn draw(&self) -> io::Result<()> {
+    fn draw(&self, time: Time) -> io::Result<()> {
         let view = View {
             now: &self.now,
             before: self.before.as_ref().map(|(stats, took)| (stats, *took)),
             size: size().unwrap_or(PAPER),
         };
-        let lines = view.lines();
+        let mut lines = view.lines();
+        if let (Some((since, why)), Some(second)) = (&self.away, lines.get_mut(1)) {
+            let line = format!("! away for {}: {why}", shown(time.since(*since)));
+            *second = printable(&line).chars().take(view.size.columns).collect();
+        }
         print(&format!(
             "{HOME}{}{CLEAR_LINE}{CLEAR_BELOW}",
             lines.join(&format!("{CLEAR_LINE}\r\n"))

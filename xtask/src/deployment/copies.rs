@@ -125,8 +125,10 @@ fn deepen(schema: &mut Value) {
             deepen_reference(fields);
             if let Some(words) = fields.get_mut("enum").and_then(Value::as_array_mut) {
                 for (word, boolean) in [("on", true), ("off", false)] {
-                    if words.contains(&word.into()) {
-                        words.push(boolean.into());
+                    let boolean = Value::Bool(boolean);
+                    // Helm takes no word twice.
+                    if words.contains(&word.into()) && !words.contains(&boolean) {
+                        words.push(boolean);
                     }
                 }
                 // A type beside it would refuse the boolean, and says no more than the words do.
@@ -158,13 +160,15 @@ mod tests {
     fn an_embedded_schema_refers_to_its_own_places_and_takes_the_booleans_of_yaml_1_1() {
         let schema = json!({
             "$schema": "x",
-            "properties": {"admin": {"$ref": "#/$defs/address"}, "mode": {"type": "string", "enum": ["on", "bypass"]}},
+            "properties": {"admin": {"$ref": "#/$defs/address"}, "mode": {"type": "string", "enum": ["on", "bypass"]},
+                "switch": {"enum": ["on", true]}},
             "$defs": {"address": {"type": "string"}},
         });
         let wanted = json!({
             "properties": {
                 "admin": {"anyOf": [{"$ref": "#/$defs/config/$defs/address"}, {"const": false}]},
                 "mode": {"enum": ["on", "bypass", true]},
+                "switch": {"enum": ["on", true]},
             },
             "$defs": {"address": {"type": "string"}},
         });

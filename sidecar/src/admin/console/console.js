@@ -110,7 +110,9 @@ const reads = (stats) => ["hits", "stale", "misses"].reduce((sum, name) => sum +
 const loads = (stats) => ["leads", "refreshes", "promoted"].reduce((sum, name) => sum + Number(stats.cache[name]), 0);
 const answered = (stats) => Number(stats.cache.hits) + Number(stats.cache.stale);
 // Without a cache each of these reads would have been a load.
-const saved = (stats) => Math.max(0, answered(stats) + Number(stats.cache.coalesced) - Number(stats.cache.refreshes) - Number(stats.cache.promoted));
+const saved = (stats) => Math.max(0, answered(stats) + Number(stats.cache.coalesced) - Number(stats.cache.refreshes) - Number(stats.cache.promoted)
+  // Where a cache observes, everybody loads.
+  - Number(stats.cache.matches) - Number(stats.cache.mismatches));
 
 function since(seconds) {
   const last = history.at(-1);

@@ -87,6 +87,9 @@ impl View<'_> {
         let total = self.now.cache.clone().unwrap_or_default();
         let window = self.window();
         let reads = window.hits + window.stale + window.misses;
+        // Where a cache observes, everybody loads.
+        let observed = window.matches + window.mismatches;
+        let loads = window.leads + window.refreshes + observed;
         let mut lines = vec![
             format!(
                 "reads   {:>9}  hit {:>9}  stale {:>8}  miss {:>8}   {} {}",
@@ -99,14 +102,11 @@ impl View<'_> {
             ),
             format!(
                 "loads   {:>9}  refresh {:>5}  waited {:>7}  shed {:>8}   origin spared {}",
-                self.rate(window.leads + window.refreshes),
+                self.rate(loads),
                 self.rate(window.refreshes),
                 self.rate(window.coalesced),
                 self.rate(window.shed),
-                percent(share(
-                    reads.saturating_sub(window.leads + window.refreshes),
-                    reads
-                )),
+                percent(share(reads.saturating_sub(loads), reads)),
             ),
             format!(
                 "since start: {} reads, {} superseded, {} failed, {} given up, {} evicted, {} invalidations",
@@ -187,13 +187,14 @@ impl View<'_> {
         )];
         lines.extend(self.now.caches.iter().map(|cache| {
             format!(
-                "{:<24} {:<10} {:>8} {:>8} {:>9} {:>8}",
+                "{:<24} {:<10} {:>8} {:>8} {:>9} {:>8}{}",
                 name(cache),
                 mode(cache),
                 millis(cache.fresh_ms),
                 millis(cache.stale_ms),
                 millis(cache.stale_if_error_ms),
-                cache.tenants
+                cache.tenants,
+                observed(cache)
             )
         }));
         lines
@@ -230,6 +231,8 @@ impl View<'_> {
             refreshes: now.refreshes.saturating_sub(before.refreshes),
             coalesced: now.coalesced.saturating_sub(before.coalesced),
             shed: now.shed.saturating_sub(before.shed),
+            matches: now.matches.saturating_sub(before.matches),
+            mismatches: now.mismatches.saturating_sub(before.mismatches),
             ..now
         }
     }
@@ -256,6 +259,14 @@ fn name(cache: &CacheInForce) -> String {
         name.to_owned()
     } else {
         format!("{name} *")
+    }
+}
+
+/// What observing found, once it has.
+fn observed(cache: &CacheInForce) -> String {
+    match (cache.matches, cache.mismatches) {
+        (0, 0) => String::new(),
+        (same, other) => format!("  observed: {same} as loaded, {other} not"),
     }
 }
 
