@@ -282,7 +282,6 @@ fn what_is_in_force_is_told_while_the_file_is_read() {
     let told = at_all(move || asks.state()).expect("it was told");
     assert_eq!(told.reloads, 0);
     drop(reading);
-    for thread in waiting {
-        thread.join().unwrap();
-    }
+    let ended = at_all(move || waiting.map(|thread| thread.join().is_ok()));
+    assert_eq!(ended, Some([true, true]));
 }
