@@ -41,8 +41,14 @@ struct Process {
 impl Process {
     fn start(socket: &Path) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_millpond"))
-            .args(["serve", "--no-listen", "--probe", "127.0.0.1:0"])
-            .args(["--drain", "5", "--log", "error", "--workers", "1"])
+            .args([
+                "serve",
+                "--no-listen",
+                "--no-admin",
+                "--probe",
+                "127.0.0.1:0",
+            ])
+            .args(["--drain", "5s", "--log", "error", "--workers", "1"])
             .arg("--socket")
             .arg(socket)
             .stdout(Stdio::piped())
