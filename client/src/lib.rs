@@ -24,7 +24,34 @@
 //!   call; [`TenantCache`] is one tenant's, and the fast path.
 //! - A loader returns anything that becomes a [`Loaded`]: a value, an [`Item`] with
 //!   tags, times and an etag, or `None` for "there is no such thing".
+//! - [`get_many_or_load`](TenantCache::get_many_or_load) reads many keys with one
+//!   call of a loader that says what it found by [`LoadedMany`].
 //! - `json` (a default feature) adds [`JsonCache`]: typed values.
+//!
+//! # A sidecar, and its absence
+//!
+//! [`Millpond::connect`] takes an address, [`Millpond::from_env`] reads it from
+//! `MILLPOND_ADDR`, [`RemoteConfig`] sets more. Connections are made again when they
+//! break, and calls that the sidecar did not process go out again, so a sidecar that
+//! drains and starts again costs no call where loading directly is chosen.
+//!
+//! | a read… | takes at most |
+//! |---|---|
+//! | by default | `wait` (5 s) for another's load and the `timeout` (2 s) |
+//! | `within` a time | that time |
+//! | where the sidecar hangs | about the `timeout`, whatever `wait` is |
+//! | where it is known to be away | nothing |
+//!
+//! and beyond that whatever its own loader takes. While the sidecar is away reads fail
+//! with [`Error::Unavailable`] or load directly: see [`OnUnavailable`]. Writes and
+//! invalidations fail in either case. `MILLPOND_BYPASS=1` takes the cache out of a
+//! process.
+//!
+//! Limits are the same in both modes, and are checked before anything is asked: a key
+//! is 1 to 1 024 bytes; an entry has at most 8 tags of 1 to 128 bytes and an etag of
+//! at most 256. What a loader brings with more is an error of its caller and of those
+//! who wait for it, and is not stored: a value without its tags could not be
+//! invalidated by them.
 //!
 //! Both modes behave alike and need a tokio runtime with time (and, for a sidecar,
 //! I/O) enabled where a cache is used. A remote call costs a round trip; an
@@ -35,8 +62,11 @@
 //! |---|---|
 //! | `millpond`, `cache`, `tenant`, `json` | the handles |
 //! | `value`, `loaded`, `invalidation`, `error` | what goes in and comes out |
-//! | `read` | the protocol of a read that loads, over either backend |
+//! | `read`, `bulk` | the protocol of a read that loads, of one key and of many |
+//! | `renewal` | leases that last as long as their loader |
 //! | `reply`, `place` | what a backend answers, and which one it is |
+//! | `direct/*` | loading while the sidecar is away |
+//! | `environment` | what variables say |
 //! | `embedded/*`, `timer` | the core in this process |
 //! | `remote/*` | the sidecar over gRPC |
 

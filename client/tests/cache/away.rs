@@ -1,30 +1,24 @@
 //! A sidecar that is away, silent, or comes and goes.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use millpond_client::{
-    Bytes, Error, Held, Item, Loaded, LoadedMany, Millpond, OnUnavailable, RemoteConfig,
-    TenantCache, Value,
-};
-use tokio::task::JoinSet;
+use millpond_client::{Error, Millpond, OnUnavailable, RemoteConfig, TenantCache};
 
 use crate::proxy::Proxy;
-use crate::venue::{Down, Loads, Venue, in_time, seconds, some, text};
+use crate::venue::{Loads, Venue, in_time, some, text};
 
 /// Longer than any test waits.
-const FOR_EVER: Duration = Duration::from_secs(3_000);
+pub(crate) const FOR_EVER: Duration = Duration::from_secs(3_000);
 
 /// A sidecar behind a network.
-struct Far {
-    venue: Venue,
-    proxy: Proxy,
-    users: TenantCache,
+pub(crate) struct Far {
+    pub(crate) venue: Venue,
+    pub(crate) proxy: Proxy,
+    pub(crate) users: TenantCache,
 }
 
 impl Far {
-    async fn with(config: impl FnOnce(RemoteConfig) -> RemoteConfig) -> Self {
+    pub(crate) async fn with(config: impl FnOnce(RemoteConfig) -> RemoteConfig) -> Self {
         let venue = Venue::tcp().await;
         let proxy = Proxy::to(venue.tcp_address()).await;
         let remote = RemoteConfig::new(&proxy.address()).expect("the address is one");
@@ -38,12 +32,12 @@ impl Far {
         }
     }
 
-    async fn loading_directly() -> Self {
+    pub(crate) async fn loading_directly() -> Self {
         Self::with(|config| config.on_unavailable(OnUnavailable::LoadDirectly)).await
     }
 
     /// Waits until calls get through again.
-    async fn until_back(&self) {
+    pub(crate) async fn until_back(&self) {
         while self
             .users
             .clone()
@@ -57,7 +51,9 @@ impl Far {
     }
 }
 
-fn unavailable<T: std::fmt::Debug, E: std::fmt::Debug>(read: Result<T, Error<E>>) -> String {
+pub(crate) fn unavailable<T: std::fmt::Debug, E: std::fmt::Debug>(
+    read: Result<T, Error<E>>,
+) -> String {
     match read {
         Err(Error::Unavailable { message }) => message,
         other => panic!("{other:?}"),
@@ -244,244 +240,6 @@ async fn a_read_whose_connection_breaks_under_it_goes_out_again() {
         loads.open();
         assert_eq!(follower.await.expect("no panic"), some("Ada"));
         assert!(leader.await.expect("no panic").is_ok());
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_sidecar_reads_load_and_keep_nothing() {
-    in_time(async {
-        let far = Far::loading_directly().await;
-        far.users.set("42", "held").await.expect("it is set");
-        far.proxy.shut();
-        let loads = Loads::free();
-        for begun in 1..=3 {
-            let item = Item::new("direct").fresh(seconds(60)).tags(["team:7"]);
-            let read = far.users.get_or_load("42", loads.of(item)).await;
-            let value = read.expect("it loads").expect("it is there");
-            assert_eq!((&value[..], value.version()), (&b"direct"[..], None));
-            assert_eq!(loads.begun(), begun);
-        }
-        let absent = far
-            .users
-            .get_or_load("43", loads.of(Loaded::absent()))
-            .await;
-        assert_eq!(absent, Ok(None));
-        let failed = far
-            .users
-            .get_or_load("44", loads.failing("no such host"))
-            .await;
-        assert_eq!(failed, Err(Error::Load(Down("no such host"))));
-        assert_eq!(far.users.get("42").await, Ok(Held::Nothing));
-        assert_eq!(
-            far.users.get_many(["42", "43"]).await,
-            [Ok(Held::Nothing), Ok(Held::Nothing)]
-        );
-        // What is not delivered does not look delivered.
-        unavailable(far.users.set("42", "never").await);
-        unavailable(far.users.invalidate("42").await);
-        let strict = far.users.clone().on_unavailable(OnUnavailable::Fail);
-        unavailable(strict.get_or_load("42", loads.of("never")).await);
-        unavailable(strict.get("42").await);
-        far.proxy.open();
-        far.until_back().await;
-        let held = far.users.get("42").await.expect("it answers").value();
-        assert_eq!(held.expect("it is held")[..], *b"held");
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_sidecar_a_herd_shares_its_loads() {
-    in_time(async {
-        let far = Far::loading_directly().await;
-        far.proxy.shut();
-        let strict = far.users.clone().on_unavailable(OnUnavailable::Fail);
-        unavailable(strict.get("42").await);
-        let begun = Arc::new(AtomicUsize::new(0));
-        let mut callers = JoinSet::new();
-        for _ in 0..500 {
-            let (users, begun) = (far.users.clone(), Arc::clone(&begun));
-            let load = move || async move {
-                begun.fetch_add(1, Ordering::SeqCst);
-                tokio::time::sleep(Duration::from_millis(50)).await; // the origin's time
-                Ok::<_, Down>("Ada")
-            };
-            callers.spawn(async move { text(users.get_or_load("42", load).await) });
-        }
-        while let Some(read) = callers.join_next().await {
-            assert_eq!(read.expect("no panic"), some("Ada"));
-        }
-        // Two, but for those who ask while the second is under way already.
-        let begun = begun.load(Ordering::SeqCst);
-        assert!(begun < 50, "{begun} loads");
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_sidecar_nobody_gets_what_was_loaded_before_it_asked() {
-    in_time(async {
-        let far = Far::loading_directly().await;
-        far.proxy.shut();
-        let (first, second) = (Loads::held(), Loads::free());
-        let (leading, load) = (far.users.clone(), first.of("old"));
-        let leader = tokio::spawn(async move { text(leading.get_or_load("42", load).await) });
-        first.until_begun(1).await;
-        // From here on the origin has another value.
-        let (following, load) = (far.users.clone(), second.of("new"));
-        let follower = tokio::spawn(async move { text(following.get_or_load("42", load).await) });
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-
-        first.open();
-
-        assert_eq!(leader.await.expect("no panic"), some("old"));
-        assert_eq!(follower.await.expect("no panic"), some("new"));
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_sidecar_a_leader_that_is_gone_is_replaced() {
-    in_time(async {
-        let far = Far::loading_directly().await;
-        far.proxy.shut();
-        for panics in [false, true] {
-            let (first, second) = (Loads::held(), Loads::free());
-            let (leading, held) = (far.users.clone(), first.clone());
-            let leader = tokio::spawn(async move {
-                let load = || async move {
-                    held.pass().await;
-                    panic!("the loader's own");
-                    #[expect(unreachable_code, reason = "names the type")]
-                    Ok::<Loaded, Down>(Loaded::absent())
-                };
-                leading.get_or_load("42", load).await
-            });
-            first.until_begun(1).await;
-            let (following, load) = (far.users.clone(), second.of("second"));
-            let follower =
-                tokio::spawn(async move { text(following.get_or_load("42", load).await) });
-            for _ in 0..100 {
-                tokio::task::yield_now().await;
-            }
-
-            if panics {
-                first.open();
-            } else {
-                leader.abort();
-            }
-
-            // The lease alone would hold it up for ten seconds.
-            let read = tokio::time::timeout(seconds(4), follower).await;
-            let read = read.expect("it is handed over").expect("no panic");
-            assert_eq!(read, some("second"));
-        }
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_sidecar_so_many_loads_run_so_many_wait_and_the_rest_is_refused() {
-    in_time(async {
-        let far = Far::with(|config| {
-            let config = config.on_unavailable(OnUnavailable::LoadDirectly);
-            config.direct_loads(2, 3)
-        })
-        .await;
-        far.proxy.shut();
-        let loads = Loads::held();
-        let mut callers = JoinSet::new();
-        for caller in 0..20 {
-            let (users, load) = (far.users.clone().wait(FOR_EVER), loads.of("Ada"));
-            callers.spawn(async move { users.get_or_load(caller.to_string(), load).await });
-        }
-        // All but those who load and those who queue.
-        for _ in 0..15 {
-            let read = callers.join_next().await.expect("there are more");
-            let refused = read.expect("no panic").expect_err("there is no place");
-            assert!(
-                matches!(
-                    refused,
-                    Error::Shed {
-                        retry_after: Some(_)
-                    }
-                ),
-                "{refused:?}"
-            );
-        }
-        assert_eq!(loads.begun(), 2);
-        loads.open();
-        while let Some(read) = callers.join_next().await {
-            assert_eq!(text(read.expect("no panic")), some("Ada"));
-        }
-        assert_eq!(loads.begun(), 5);
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_sidecar_many_keys_are_loaded_by_one_call() {
-    in_time(async {
-        let far = Far::loading_directly().await;
-        far.proxy.shut();
-        let calls = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&calls);
-        let load = move |keys: Vec<Bytes>| {
-            counted.fetch_add(1, Ordering::SeqCst);
-            async move {
-                let found = keys.into_iter().map(|key| (key, "direct"));
-                Ok::<LoadedMany<_>, Down>(found.collect())
-            }
-        };
-        let found = far.users.get_many_or_load(["a", "b", "a"], load).await;
-        for one in &found {
-            assert!(
-                matches!(one, Ok(Some(value)) if value[..] == *b"direct"),
-                "{one:?}"
-            );
-        }
-        assert_eq!(calls.load(Ordering::SeqCst), 1);
-        let strict = far.users.clone().on_unavailable(OnUnavailable::Fail);
-        let never = |_| async { panic!("it must not load") };
-        let found = strict
-            .get_many_or_load::<_, _, _, Down>(["a", "b"], never)
-            .await;
-        for one in found {
-            unavailable(one);
-        }
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_sidecar_bulk_followers_take_what_began_after_they_asked() {
-    in_time(async {
-        let far = Far::loading_directly().await;
-        far.proxy.shut();
-        let first = Loads::held();
-        let (leading, load) = (far.users.clone(), first.of("old"));
-        let leader = tokio::spawn(async move { text(leading.get_or_load("b", load).await) });
-        first.until_begun(1).await;
-        let following = far.users.clone();
-        let follower = tokio::spawn(async move {
-            let load = |keys: Vec<Bytes>| async move {
-                let found = keys.into_iter().map(|key| (key, "new"));
-                Ok::<LoadedMany<_>, Down>(found.collect())
-            };
-            following.get_many_or_load(["a", "b"], load).await
-        });
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-        first.open();
-        assert_eq!(leader.await.expect("no panic"), some("old"));
-        for one in follower.await.expect("no panic") {
-            let value: Value = one.expect("it loads").expect("it is there");
-            assert_eq!(value[..], *b"new");
-        }
     })
     .await;
 }

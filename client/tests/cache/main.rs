@@ -5,6 +5,7 @@ mod arguments;
 mod away;
 mod bulk;
 mod coalescing;
+mod direct;
 mod environment;
 mod invalidation;
 #[cfg(feature = "json")]
