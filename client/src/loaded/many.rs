@@ -19,7 +19,7 @@ use super::Loaded;
 /// let found: LoadedMany<std::io::Error> = rows.into_iter().collect();
 ///
 /// // …or one by one.
-/// let mut found = LoadedMany::new();
+/// let mut found: LoadedMany<std::io::Error> = LoadedMany::new();
 /// found.insert("42", Item::new("Ada").tags(["team:7"]));
 /// found.fail("43", std::io::Error::other("shard 3 is down"));
 /// ```
