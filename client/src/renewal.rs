@@ -15,7 +15,9 @@ use tokio::time::sleep;
 
 use crate::reply::Turn;
 
-/// What is left at the end of `max_load` is not renewed in ever smaller halves.
+/// What is left at the end of `max_load` is not renewed in ever smaller halves: a lease
+/// that is this short twice in a row is left to run out. Once may be a process that was
+/// stopped in between.
 const LEAST: Duration = Duration::from_millis(10);
 
 /// Runs `load` to its end, and keeps `turns` until then.
@@ -27,7 +29,12 @@ pub(crate) async fn keeping<'a, T>(
     let Some(mut lasts) = turns.clone().map(Turn::lasts).min() else {
         return load.await;
     };
-    while lasts >= LEAST {
+    let mut short = false;
+    loop {
+        let before = std::mem::replace(&mut short, lasts < LEAST);
+        if before && short {
+            break;
+        }
         if let Some(loaded) = meanwhile(load.as_mut(), sleep(lasts / 2)).await {
             return loaded;
         }

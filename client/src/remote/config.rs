@@ -109,7 +109,8 @@ impl RemoteConfig {
     /// speaks another revision of the contract.
     pub async fn connect(self) -> Result<Millpond, Error> {
         let remote = self.open();
-        let until = Instant::now() + self.timeout;
+        // However hasty the calls are, a process takes its time to be greeted.
+        let until = Instant::now() + self.timeout.max(LEAST_PATIENCE);
         remote.pool.live(until).await?;
         Ok(Millpond::remote(remote))
     }

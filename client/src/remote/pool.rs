@@ -214,8 +214,12 @@ async fn mend(shared: Weak<Shared>) {
             Ok(live) => {
                 (backoff, failed) = (Backoff::new(), false);
                 shared.state.send_modify(|state| {
-                    state.lives[missing] = Some(Arc::new(live));
                     state.away = None;
+                    // Greeted before others of its generation broke: it is not known
+                    // to stand.
+                    if live.generation == state.generation {
+                        state.lives[missing] = Some(Arc::new(live));
+                    }
                 });
             }
             // Whatever broke the others may have broken this attempt too: a second
