@@ -353,14 +353,32 @@ impl Load {
     }
 }
 
-fn socket(name: &str) -> PathBuf {
-    let name = format!("millpond-{name}-{}.sock", std::process::id());
-    std::env::temp_dir().join(name)
+/// A folder that is gone when the test is over, with what killed sidecars leave in it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let name = format!("millpond-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        Self(folder)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.0.join("millpond.sock")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sidecar_that_is_killed_20_times_costs_no_old_value_and_only_the_errors_chosen() {
-    let mut process = Process::start(&socket("kill"));
+    let folder = Folder::new("kill");
+    let mut process = Process::start(&folder.socket());
     let mut load = Load::start(&handles(&process.socket).await);
     for _ in 0..KILLS {
         load.until_served().await;
@@ -376,7 +394,8 @@ async fn a_sidecar_that_is_killed_20_times_costs_no_old_value_and_only_the_error
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sidecar_that_is_stopped_and_woken_costs_no_old_value_and_only_the_errors_chosen() {
-    let process = Process::start(&socket("stop"));
+    let folder = Folder::new("stop");
+    let process = Process::start(&folder.socket());
     let mut load = Load::start(&handles(&process.socket).await);
     for _ in 0..ROUNDS {
         load.until_served().await;
@@ -390,7 +409,8 @@ async fn a_sidecar_that_is_stopped_and_woken_costs_no_old_value_and_only_the_err
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sidecar_that_drains_and_starts_again_fails_no_call_that_may_load_directly() {
-    let mut process = Process::start(&socket("drain"));
+    let folder = Folder::new("drain");
+    let mut process = Process::start(&folder.socket());
     let mut load = Load::start(&handles(&process.socket).await);
     for _ in 0..ROUNDS {
         load.until_served().await;
