@@ -100,8 +100,18 @@ pub(crate) fn run(check: Check) -> ExitCode {
 
 /// Prints a page. A closed stdout is no mistake of the file's.
 fn said(page: &str, code: u8) -> ExitCode {
-    drop(io::stdout().write_all(page.as_bytes()));
-    ExitCode::from(code)
+    let mut stdout = io::stdout();
+    let written = stdout
+        .write_all(page.as_bytes())
+        .and_then(|()| stdout.flush());
+    match written {
+        // Whoever closes a pipe has read enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            drop(writeln!(io::stderr(), "millpond: stdout: {error}"));
+            ExitCode::from(UNREADABLE)
+        }
+        _ => ExitCode::from(code),
+    }
 }
 
 /// In the order of the document, whatever was found first.

@@ -9,12 +9,16 @@ use super::exit::{Failure, STATUSES, Status};
 use super::operator::{Operator, reply};
 use super::terminal::printable;
 
+const EXAMPLES: &str = "Examples:
+  millpond check millpond.yaml && millpond reload
+  millpond reload --json";
+
 /// Have a sidecar read its configuration file again, now.
 ///
 /// It does so by itself within seconds of a change, and on SIGHUP. All of the file
 /// comes into force, or none; what only a restart brings into force is named.
 #[derive(Args, Debug)]
-#[command(after_help = STATUSES)]
+#[command(after_help = format!("{EXAMPLES}\n\n{STATUSES}"))]
 pub(crate) struct Reload {
     /// Print one JSON object
     #[arg(long)]

@@ -8,7 +8,7 @@ use clap::Args;
 use millpond_core::clock::{Clock, Time};
 use millpond_proto::v1::{StatsReply, StatsRequest};
 
-use super::exit::Failure;
+use super::exit::{Failure, STATUSES};
 use super::operator::{Operator, Sidecar, reply};
 use super::span::{Span, shown};
 use super::terminal::{
@@ -25,18 +25,20 @@ const PAPER: Size = Size {
     rows: 200,
 };
 
-/// Watch a sidecar: reads, loads, memory, calls, caches, what changed.
-///
-/// The console of the admin port in a terminal. Rates are of the last interval;
-/// Ctrl-C ends it.
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:
+const EXAMPLES: &str = "Examples:
   millpond top
   millpond top --once                   one page, for a ticket
   millpond top --every 5s --admin 127.0.0.1:7471
   kubectl port-forward pod/orders 7471 & millpond top
 
-A cache marked * is not declared in the configuration.")]
+A cache marked * is not declared in the configuration.";
+
+/// Watch a sidecar: reads, loads, memory, calls, caches, what changed.
+///
+/// The console of the admin port in a terminal. Rates are of the last interval;
+/// Ctrl-C ends it.
+#[derive(Args, Debug)]
+#[command(after_help = format!("{EXAMPLES}\n\n{STATUSES}"))]
 pub(crate) struct Top {
     /// How often it is drawn
     #[arg(long, value_name = "TIME", default_value = "1s")]

@@ -11,6 +11,7 @@ use super::mistake::{DOCUMENT, Mistake, Place, inside};
 use super::reading::Reading;
 use super::table::{CACHES, UNDECLARED, USUAL_GRACE};
 use crate::memory::{self, Allowed, ByteSize};
+use crate::rpc::limits::MAX_MESSAGE_BYTES;
 
 /// Bytes that an idle connection takes.
 const CONNECTION: u64 = 34 << 10;
@@ -82,6 +83,14 @@ fn policies(reading: &mut Reading, wrong: &HashSet<String>) {
                 &path,
                 "is more than memory, so the largest values are never kept".to_owned(),
                 "at most memory",
+            );
+        }
+        if said && policy.max_value >= MAX_MESSAGE_BYTES {
+            warn(
+                reading,
+                &path,
+                "is more than a message carries, so no larger value ever comes".to_owned(),
+                "less than 4MiB",
             );
         }
     }

@@ -155,6 +155,10 @@ fn what_is_allowed_and_probably_not_meant_is_warned_of() {
             "memory: 1Mi\ncaches: {a: {max_value: 2Mi}}\n",
             "caches.a.max_value: is more than memory",
         ),
+        (
+            "caches: {a: {max_value: 4Mi}}\n",
+            "caches.a.max_value: is more than a message carries",
+        ),
     ] {
         let found = warnings(text);
         assert!(found.iter().any(|found| found.contains(part)), "{found:?}");

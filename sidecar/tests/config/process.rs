@@ -295,3 +295,16 @@ fn a_file_that_is_never_ending_is_not_read_for_ever() {
     assert_eq!(child.wait().expect("it ends").code(), Some(1));
     assert!(said.contains("expected at most 1MiB"), "{said}");
 }
+
+#[test]
+fn a_page_that_cannot_be_written_is_a_failure_and_half_a_schema_is_none() {
+    let full = std::fs::File::create("/dev/full").expect("Linux has one");
+    let ended = millpond()
+        .args(["check", "--schema"])
+        .stdout(full)
+        .output()
+        .expect("the binary was built");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(2), "{said}");
+    assert!(said.contains("stdout: "), "{said}");
+}
