@@ -34,7 +34,9 @@ pub struct Notes {
 pub fn measure<S: Subject>() -> io::Result<Notes> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../benches/traces/multi3.trace.gz");
     let trace = Trace::open(path).map_err(io::Error::other)?;
-    let runtime = runtime::Builder::new_current_thread().build()?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
     Ok(Notes {
         warm_read_ns: runtime.block_on(warm_read::<S>()),
         multi3_hit_percent: runtime.block_on(hit_percent::<S>(&trace)),
