@@ -1,12 +1,12 @@
 //! The decisions of Millpond.
 //!
-//! This crate holds the state machines of the two-level cache: which reads are
-//! answered, who may load, what a late value is worth. It owns no socket, no
-//! runtime and no store. Time comes through a [`clock::Clock`]; waiting is a
+//! This crate holds the state machines of the two-level cache (which reads are
+//! answered, who may load, what a late value is worth) and of the limits (who may
+//! spend, and when). It owns no socket, no runtime and no store. Time comes through a [`clock::Clock`]; waiting is a
 //! plain [`std::future::Future`]; lookups return values that say what to do, and
 //! the edges (sidecar, client) do it.
 //!
-//! Start at [`cache::Pond`].
+//! Start at [`cache::Pond`] and [`limit`].
 #![cfg_attr(
     millpond_loom,
     allow(dead_code, unused_imports, reason = "models use a part")
@@ -16,6 +16,7 @@ pub mod cache;
 pub mod clock;
 pub mod fence;
 pub mod histogram;
+pub mod limit;
 pub mod version;
 
 mod entropy;

@@ -27,10 +27,12 @@ macro_rules! bugs {
 }
 
 bugs! {
+    AdoptUnsealed = "adopt-unsealed",
     AdmitUnchecked = "admit-unchecked",
     BarrierUnread = "barrier-unread",
     BytesUncounted = "bytes-uncounted",
     BeginAtFill = "begin-at-fill",
+    ChargeUnchecked = "charge-unchecked",
     CancelAsError = "cancel-as-error",
     DeadlineDiscards = "deadline-discards",
     DeliverUnchecked = "deliver-unchecked",
@@ -48,6 +50,7 @@ bugs! {
     OldestForgotten = "oldest-forgotten",
     PromoteUnleased = "promote-unleased",
     PromoteUnderBarrier = "promote-under-barrier",
+    RefundUnclamped = "refund-unclamped",
     SettleAnyToken = "settle-any-token",
     SettleForgotten = "settle-forgotten",
     SettleLate = "settle-late",

@@ -1,0 +1,17 @@
+//! Rate limits: token buckets that are spent by charges, held by reservations and
+//! handed out in grants.
+//!
+//! - [`Quota`]: a rate and a burst, checked.
+//! - `gcra`: the arithmetic, pure.
+//! - `word`: one bucket, one atomic word over that arithmetic.
+//!
+//! Everything counts in [`Ticks`] from an origin that whoever holds the buckets
+//! chose; a quota changes by sealing a word and letting a successor adopt it, so
+//! that no change gives back what was spent.
+
+mod gcra;
+mod quota;
+mod word;
+
+pub use gcra::Receipt;
+pub use quota::{BadQuota, Quota, Ticks};

@@ -1,0 +1,114 @@
+//! The arithmetic of a token bucket, without its atomics.
+//!
+//! GCRA (ITU-T I.371; the virtual scheduling form): a bucket is one point in time,
+//! its *theoretical arrival time* (`tat`), when it will be full again. With `T` the
+//! time of one token and `BT` that of the burst:
+//!
+//! ```text
+//!   base = max(tat, now)      new = base + n·T      admit iff now ≥ new − BT
+//! ```
+//!
+//! Three liberties. A caller with patience `p` is admitted iff its turn comes by
+//! `now + p`; it is charged at once and sleeps until then, so whoever comes later
+//! finds the bucket spent and waits behind it: a queue without a queue. A refund
+//! gives back at most what refill has not given back already. And what was spent is
+//! kept when the rate changes: tokens missing stay missing, at the new price each.
+//!
+//! A clock that goes backwards makes `base` later than `now`: it admits less, never
+//! more.
+
+use super::quota::{Quota, Ticks};
+
+/// What a charge of some tokens comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// May be spent, at `now + wait`.
+    Admit {
+        /// The bucket's word afterwards.
+        tat: Ticks,
+        /// At most the caller's patience.
+        wait: Ticks,
+    },
+    /// Not yet: the same will be admitted `after` from now if nobody else spends.
+    Later { after: Ticks },
+    /// Not ever: it is more than the bucket holds when full.
+    Never,
+}
+
+#[inline]
+pub(crate) fn decide(
+    tat: Ticks,
+    now: Ticks,
+    quota: &Quota,
+    cost: u64,
+    patience: Ticks,
+) -> Decision {
+    if cost > quota.burst() {
+        return Decision::Never;
+    }
+    let new = tat.max(now).plus(quota.interval().times(cost));
+    let wait = new.minus(quota.tolerance()).minus(now);
+    if wait > patience {
+        Decision::Later { after: wait }
+    } else {
+        Decision::Admit { tat: new, wait }
+    }
+}
+
+/// Takes tokens that were already spent: the bucket may be left in debt.
+pub(crate) fn debit(tat: Ticks, now: Ticks, quota: &Quota, cost: u64) -> Ticks {
+    tat.max(now).plus(quota.interval().times(cost))
+}
+
+/// Whole tokens that could be spent now.
+pub(crate) fn remaining(tat: Ticks, now: Ticks, quota: &Quota) -> u64 {
+    let spent = tat.minus(now);
+    quota.tolerance().minus(spent).0 / quota.interval().0
+}
+
+/// How long until the bucket is full.
+pub(crate) fn until_full(tat: Ticks, now: Ticks) -> Ticks {
+    tat.minus(now)
+}
+
+/// A charge, as its refund needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// When it was charged.
+    pub(crate) at: Ticks,
+    /// The bucket's word right after.
+    pub(crate) after: Ticks,
+    /// The tokens.
+    pub(crate) cost: u64,
+    /// The price of each then.
+    pub(crate) interval: Ticks,
+}
+
+/// The time that giving `tokens` of a charge back takes off the bucket's word, now
+/// and at today's price.
+///
+/// What refill has given back since is not given twice. When the price changed since
+/// the charge, refill is taken to have run at the faster of the two rates all along:
+/// less may come back than could, never more.
+pub(crate) fn refund(receipt: &Receipt, tokens: u64, now: Ticks, quota: &Quota) -> Ticks {
+    let (then, today) = (receipt.interval, quota.interval());
+    let held = receipt.after.minus(receipt.at);
+    let elapsed = now.minus(receipt.at).rescaled(then.min(today), then);
+    let left = held
+        .minus(elapsed)
+        .min(then.times(tokens.min(receipt.cost)));
+    // Down, where `rescaled` goes up: a refund is never rounded into a token.
+    let scaled = u128::from(left.0) * u128::from(today.0) / u128::from(then.0.max(1));
+    Ticks(u64::try_from(scaled).unwrap_or(u64::MAX))
+}
+
+/// The word of the same bucket at another price: what was spent stays spent, debt too.
+pub(crate) fn rerate(tat: Ticks, now: Ticks, from: &Quota, to: &Quota) -> Ticks {
+    if tat <= now {
+        return tat;
+    }
+    now.plus(tat.minus(now).rescaled(from.interval(), to.interval()))
+}
+
+#[cfg(all(test, not(millpond_loom)))]
+mod tests;

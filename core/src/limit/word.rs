@@ -1,0 +1,192 @@
+//! A bucket: one word.
+//!
+//! ```text
+//!   63        62                                                     0
+//!   ┌────────┬──────────────────────────────────────────────────────────┐
+//!   │ sealed │ tat: when the bucket is full again, in 1/16 ns since the │
+//!   │        │ origin                                                   │
+//!   └────────┴──────────────────────────────────────────────────────────┘
+//!   all ones: pending, nothing adopted yet
+//! ```
+//!
+//! The quota stands beside the word, immutable. To change it, a successor is made
+//! whose word is pending, the old word is *sealed*, and the successor adopts what
+//! the old word says, at the new price. A sealed word never changes again, so what
+//! was spent up to the seal is carried over and nothing can be spent after it. The
+//! successor can be found before the seal is set: whoever meets the seal may do the
+//! adoption itself ([`Word::adopt`]; all but the first do nothing), and nobody waits
+//! for a writer that was stopped half-way.
+//!
+//! Cost: a charge is one load and one compare-and-swap, about 5 ns beside the clock.
+//! A denial writes nothing.
+
+use super::gcra::{self, Decision, Receipt};
+use super::quota::{Quota, Ticks};
+use crate::planted::{Bug, planted};
+use crate::sync::{AtomicU64, Ordering};
+
+#[derive(Debug)]
+pub(crate) struct Word(AtomicU64);
+
+const SEALED: u64 = 1 << 63;
+const PENDING: u64 = u64::MAX;
+
+/// A charge that went through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Charged {
+    /// How long the caller must wait before it acts on it.
+    pub(crate) wait: Ticks,
+    pub(crate) receipt: Receipt,
+}
+
+/// A charge that did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Later {
+        after: Ticks,
+    },
+    Never,
+    /// The bucket has a successor.
+    Sealed,
+}
+
+/// The bucket has a successor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sealed;
+
+impl Word {
+    /// A full bucket.
+    pub(crate) fn full() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// A successor's, before it adopts.
+    pub(crate) fn pending() -> Self {
+        Self(AtomicU64::new(PENDING))
+    }
+
+    /// When the bucket is full again.
+    #[inline]
+    pub(crate) fn read(&self) -> Result<Ticks, Sealed> {
+        // Acquire: whoever sees the seal sees the successor that was set before it.
+        let word = self.0.load(Ordering::Acquire);
+        if word & SEALED == 0 {
+            Ok(Ticks(word))
+        } else {
+            Err(Sealed)
+        }
+    }
+
+    /// Spends, or says why not. `cost` 0 writes nothing.
+    #[inline]
+    pub(crate) fn charge(
+        &self,
+        quota: &Quota,
+        now: Ticks,
+        cost: u64,
+        patience: Ticks,
+    ) -> Result<Charged, Refused> {
+        let mut tat = self.read().map_err(|Sealed| Refused::Sealed)?;
+        loop {
+            let (new, wait) = match gcra::decide(tat, now, quota, cost, patience) {
+                Decision::Admit { tat, wait } => (tat, wait),
+                Decision::Later { after } => return Err(Refused::Later { after }),
+                Decision::Never => return Err(Refused::Never),
+            };
+            let charged = Charged {
+                wait,
+                receipt: Receipt {
+                    at: now,
+                    after: new,
+                    cost,
+                    interval: quota.interval(),
+                },
+            };
+            if cost == 0 {
+                return Ok(charged);
+            }
+            match self.replace(tat, new) {
+                Ok(()) => return Ok(charged),
+                Err(Ok(other)) => tat = other,
+                Err(Err(Sealed)) => return Err(Refused::Sealed),
+            }
+        }
+    }
+
+    /// Spends what is already gone, into debt if need be.
+    pub(crate) fn debit(&self, quota: &Quota, now: Ticks, cost: u64) -> Result<(), Sealed> {
+        self.update(|tat| gcra::debit(tat, now, quota, cost))
+    }
+
+    /// Gives `tokens` of a charge back, as far as refill has not. The receipt's word
+    /// may be a predecessor of this one.
+    pub(crate) fn refund(
+        &self,
+        quota: &Quota,
+        now: Ticks,
+        receipt: &Receipt,
+        tokens: u64,
+    ) -> Result<(), Sealed> {
+        let back = if planted(Bug::RefundUnclamped) {
+            quota.interval().times(tokens)
+        } else {
+            gcra::refund(receipt, tokens, now, quota)
+        };
+        self.update(|tat| tat.minus(back))
+    }
+
+    fn update(&self, change: impl Fn(Ticks) -> Ticks) -> Result<(), Sealed> {
+        let mut tat = self.read()?;
+        loop {
+            match self.replace(tat, change(tat)) {
+                Ok(()) => return Ok(()),
+                Err(Ok(other)) => tat = other,
+                Err(Err(sealed)) => return Err(sealed),
+            }
+        }
+    }
+
+    #[inline]
+    fn replace(&self, tat: Ticks, new: Ticks) -> Result<(), Result<Ticks, Sealed>> {
+        if planted(Bug::ChargeUnchecked) {
+            self.0.store(new.0, Ordering::Relaxed);
+            return Ok(());
+        }
+        // Relaxed: the word alone counts, and nothing is published with it. Acquire
+        // when it failed: it may have been the seal.
+        match self
+            .0
+            .compare_exchange_weak(tat.0, new.0, Ordering::Relaxed, Ordering::Acquire)
+        {
+            Ok(_) => Ok(()),
+            Err(word) if word & SEALED == 0 => Err(Ok(Ticks(word))),
+            Err(_) => Err(Err(Sealed)),
+        }
+    }
+
+    /// Ends this bucket: what it said last, for its successor. Idempotent.
+    pub(crate) fn seal(&self) -> Ticks {
+        // Release: the successor, set before. Acquire: see `read`.
+        let word = self.0.fetch_or(SEALED, Ordering::AcqRel);
+        Ticks(word & !SEALED)
+    }
+
+    /// Takes over from `old`, once; sealing it if nobody has yet.
+    pub(crate) fn adopt(&self, old: &Self, now: Ticks, from: Option<&Quota>, to: Option<&Quota>) {
+        let tat = if planted(Bug::AdoptUnsealed) {
+            old.read().unwrap_or(Ticks::ZERO)
+        } else {
+            old.seal()
+        };
+        let tat = match (from, to) {
+            (Some(from), Some(to)) => gcra::rerate(tat, now, from, to),
+            // While nothing was counted the old debt went on running off.
+            _ => tat,
+        };
+        // Relaxed: the first adoption counts, whoever made it; nothing else is
+        // published with it.
+        let _adopted_before =
+            self.0
+                .compare_exchange(PENDING, tat.0, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
