@@ -4,12 +4,16 @@
 //! - [`Quota`]: a rate and a burst, checked.
 //! - `gcra`: the arithmetic, pure.
 //! - `word`: one bucket, one atomic word over that arithmetic.
+//! - `keys`: the buckets of a limit's keys, bounded, with a tail.
+//! - `levels`: what one call spends from several buckets, all or none.
 //!
 //! Everything counts in [`Ticks`] from an origin that whoever holds the buckets
 //! chose; a quota changes by sealing a word and letting a successor adopt it, so
 //! that no change gives back what was spent.
 
 mod gcra;
+mod keys;
+mod levels;
 mod quota;
 mod word;
 

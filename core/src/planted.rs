@@ -58,9 +58,12 @@ bugs! {
     SnapshotUnchecked = "snapshot-unchecked",
     StampForgotten = "stamp-forgotten",
     StampLate = "stamp-late",
+    SpentEvicted = "spent-evicted",
     StaleAfterInvalidate = "stale-after-invalidate",
     TagForgotten = "tag-forgotten",
+    TailForgotten = "tail-forgotten",
     TwoLeaders = "two-leaders",
+    UndoRestores = "undo-restores",
     VersionEarly = "version-early",
     WakeOne = "wake-one",
 }

@@ -87,13 +87,19 @@ pub struct Receipt {
 /// The time that giving `tokens` of a charge back takes off the bucket's word, now
 /// and at today's price.
 ///
-/// What refill has given back since is not given twice. When the price changed since
-/// the charge, refill is taken to have run at the faster of the two rates all along:
-/// less may come back than could, never more.
-pub(crate) fn refund(receipt: &Receipt, tokens: u64, now: Ticks, quota: &Quota) -> Ticks {
+/// What refill has given back since is not given twice. `fastest` is the least price
+/// of any time since the charge: refill is taken to have run at that rate all along,
+/// so that less may come back than could, never more.
+pub(crate) fn refund(
+    receipt: &Receipt,
+    tokens: u64,
+    now: Ticks,
+    fastest: Ticks,
+    quota: &Quota,
+) -> Ticks {
     let (then, today) = (receipt.interval, quota.interval());
     let held = receipt.after.minus(receipt.at);
-    let elapsed = now.minus(receipt.at).rescaled(then.min(today), then);
+    let elapsed = now.minus(receipt.at).rescaled(fastest, then);
     let left = held
         .minus(elapsed)
         .min(then.times(tokens.min(receipt.cost)));

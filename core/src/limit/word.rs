@@ -113,26 +113,51 @@ impl Word {
         }
     }
 
+    /// What [`Self::charge`] would say, without writing.
+    pub(crate) fn peek(
+        &self,
+        quota: &Quota,
+        now: Ticks,
+        cost: u64,
+        patience: Ticks,
+    ) -> Result<Ticks, Refused> {
+        let tat = self.read().map_err(|Sealed| Refused::Sealed)?;
+        match gcra::decide(tat, now, quota, cost, patience) {
+            Decision::Admit { wait, .. } => Ok(wait),
+            Decision::Later { after } => Err(Refused::Later { after }),
+            Decision::Never => Err(Refused::Never),
+        }
+    }
+
     /// Spends what is already gone, into debt if need be.
     pub(crate) fn debit(&self, quota: &Quota, now: Ticks, cost: u64) -> Result<(), Sealed> {
         self.update(|tat| gcra::debit(tat, now, quota, cost))
     }
 
     /// Gives `tokens` of a charge back, as far as refill has not. The receipt's word
-    /// may be a predecessor of this one.
+    /// may be a predecessor of this one; `fastest` is the least price of a token since
+    /// then.
     pub(crate) fn refund(
         &self,
         quota: &Quota,
         now: Ticks,
         receipt: &Receipt,
         tokens: u64,
+        fastest: Ticks,
     ) -> Result<(), Sealed> {
         let back = if planted(Bug::RefundUnclamped) {
             quota.interval().times(tokens)
         } else {
-            gcra::refund(receipt, tokens, now, quota)
+            gcra::refund(receipt, tokens, now, fastest, quota)
         };
-        self.update(|tat| tat.minus(back))
+        let restored = receipt.after.minus(receipt.interval.times(receipt.cost));
+        self.update(|tat| {
+            if planted(Bug::UndoRestores) {
+                restored
+            } else {
+                tat.minus(back)
+            }
+        })
     }
 
     fn update(&self, change: impl Fn(Ticks) -> Ticks) -> Result<(), Sealed> {

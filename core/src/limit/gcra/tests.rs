@@ -52,7 +52,13 @@ impl Bucket {
     }
 
     fn give_back(&mut self, receipt: &Receipt, tokens: u64, now: Ticks) {
-        self.tat = self.tat.minus(refund(receipt, tokens, now, &self.quota));
+        self.tat = self.tat.minus(refund(
+            receipt,
+            tokens,
+            now,
+            receipt.interval.min(self.quota.interval()),
+            &self.quota,
+        ));
     }
 
     /// Spends single tokens until one is denied.

@@ -1,0 +1,386 @@
+//! The buckets of one limit's keys, for one tenant: bounded, and never a refill.
+//!
+//! ```text
+//!   index: tag ──► slots [ tag, tat, used ]        tail: one tat for all others
+//!                     ▲ hand
+//! ```
+//!
+//! A key's tag is a hash of it under a random seed; two keys that share one share a
+//! bucket, which denies too much and never too little, and happens to one in 2⁴⁴
+//! pairs of a full table's neighbours.
+//!
+//! Rules, by which no rotation of keys spends more than its limits:
+//! - only a full bucket is evicted: it says nothing that a new one would not;
+//! - a key that finds no room spends from the *tail*, a bucket of one key's quota
+//!   that all such keys share;
+//! - a key that gets a bucket starts at the tail's `tat`: it may be one that spent
+//!   there.
+//!
+//! Room is made by a hand that passes over the slots (the CLOCK algorithm; Corbató,
+//! 1969): a full bucket that was not used since the hand came by goes. A key that is
+//! seen once is never marked, so a scan over millions of keys evicts the scan.
+//!
+//! One lock a table, held for about 50 ns: what is decided about a key, its slot and
+//! the tail is one step. A table belongs to one tenant's limit, so tenants cannot
+//! evict or delay each other. All tables of a process share [`Room`]; the first
+//! [`Room::GRANTED`] keys of each need none of it.
+//!
+//! Cost: 37 bytes a key at most, when its table has just grown 74.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use super::gcra::{self, Decision, Receipt};
+use super::quota::{Quota, Ticks};
+use super::word::Refused;
+use crate::planted::{Bug, planted};
+use crate::sync::{AtomicUsize, Mutex, Ordering};
+
+/// What a key is known by in a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tag(pub(crate) u64);
+
+/// Slots that all tables together may have.
+#[derive(Debug)]
+pub(crate) struct Room {
+    taken: AtomicUsize,
+    slots: usize,
+}
+
+impl Room {
+    /// Slots that each table has without asking.
+    pub(crate) const GRANTED: usize = 64;
+
+    pub(crate) fn new(slots: usize) -> Self {
+        Self {
+            taken: AtomicUsize::new(0),
+            slots,
+        }
+    }
+
+    /// Slots beyond those granted.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    fn take(&self) -> bool {
+        // Relaxed: a bound, not an order.
+        self.taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+                (taken < self.slots).then_some(taken + 1)
+            })
+            .is_ok()
+    }
+
+    fn give_back(&self, slots: usize) {
+        self.taken.fetch_sub(slots, Ordering::Relaxed);
+    }
+}
+
+/// The buckets of one limit's keys.
+#[derive(Debug)]
+pub(crate) struct KeyTable {
+    state: Mutex<State>,
+    room: Arc<Room>,
+}
+
+#[derive(Debug)]
+struct State {
+    quota: Quota,
+    /// How often the quota changed.
+    rerated: u32,
+    max_keys: usize,
+    index: HashMap<u64, u32, AsIs>,
+    slots: Vec<Slot>,
+    hand: usize,
+    tail: Ticks,
+}
+
+#[derive(Debug)]
+struct Slot {
+    tag: u64,
+    tat: Ticks,
+    /// Since the hand came by, not counting the use that made it.
+    used: bool,
+}
+
+/// A charge of a key, as its refund needs it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyReceipt {
+    pub(crate) receipt: Receipt,
+    rerated: u32,
+}
+
+/// Where a key's bucket stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) quota: Quota,
+    /// Whole tokens that could be spent now.
+    pub(crate) remaining: u64,
+    pub(crate) until_full: Ticks,
+    /// Whether the key shares the tail for want of room.
+    pub(crate) shared: bool,
+}
+
+/// Slots the hand looks at to find room for one key.
+const REACH: usize = 16;
+
+impl KeyTable {
+    pub(crate) fn new(quota: Quota, max_keys: usize, room: Arc<Room>) -> Self {
+        Self {
+            state: Mutex::new(State {
+                quota,
+                rerated: 0,
+                max_keys,
+                index: HashMap::with_hasher(AsIs),
+                slots: Vec::new(),
+                hand: 0,
+                tail: Ticks::ZERO,
+            }),
+            room,
+        }
+    }
+
+    /// Spends from a key's bucket, or says why not.
+    pub(crate) fn charge(
+        &self,
+        tag: Tag,
+        now: Ticks,
+        cost: u64,
+        patience: Ticks,
+    ) -> Result<(Ticks, KeyReceipt), Refused> {
+        let state = &mut *self.state.lock();
+        let place = state.place(tag, now, &self.room);
+        let quota = state.quota;
+        let rerated = state.rerated;
+        let tat = state.tat(place);
+        match gcra::decide(*tat, now, &quota, cost, patience) {
+            Decision::Admit { tat: new, wait } => {
+                *tat = new;
+                let receipt = Receipt {
+                    at: now,
+                    after: new,
+                    cost,
+                    interval: quota.interval(),
+                };
+                Ok((wait, KeyReceipt { receipt, rerated }))
+            }
+            Decision::Later { after } => Err(Refused::Later { after }),
+            Decision::Never => Err(Refused::Never),
+        }
+    }
+
+    /// What [`Self::charge`] would say. Makes no bucket.
+    pub(crate) fn peek(
+        &self,
+        tag: Tag,
+        now: Ticks,
+        cost: u64,
+        patience: Ticks,
+    ) -> Result<Ticks, Refused> {
+        let state = &mut *self.state.lock();
+        let place = state.known(tag);
+        let quota = state.quota;
+        match gcra::decide(*state.tat(place), now, &quota, cost, patience) {
+            Decision::Admit { wait, .. } => Ok(wait),
+            Decision::Later { after } => Err(Refused::Later { after }),
+            Decision::Never => Err(Refused::Never),
+        }
+    }
+
+    /// Spends what is already gone, into debt if need be.
+    pub(crate) fn debit(&self, tag: Tag, now: Ticks, cost: u64) {
+        let state = &mut *self.state.lock();
+        let place = state.place(tag, now, &self.room);
+        let quota = state.quota;
+        let tat = state.tat(place);
+        *tat = gcra::debit(*tat, now, &quota, cost);
+    }
+
+    /// Gives `tokens` of a charge back, as far as refill has not. A key that has left
+    /// the tail meanwhile took the charge along.
+    pub(crate) fn refund(&self, tag: Tag, now: Ticks, charged: &KeyReceipt, tokens: u64) {
+        let state = &mut *self.state.lock();
+        let place = state.known(tag);
+        let quota = state.quota;
+        // Of rates between then and now only the two ends are known.
+        if state.rerated.wrapping_sub(charged.rerated) > 1 {
+            return;
+        }
+        let fastest = charged.receipt.interval.min(quota.interval());
+        let back = gcra::refund(&charged.receipt, tokens, now, fastest, &quota);
+        let tat = state.tat(place);
+        *tat = tat.minus(back);
+    }
+
+    pub(crate) fn standing(&self, tag: Tag, now: Ticks) -> Standing {
+        let state = &mut *self.state.lock();
+        let place = state.known(tag);
+        let quota = state.quota;
+        let tat = *state.tat(place);
+        Standing {
+            quota,
+            remaining: gcra::remaining(tat, now, &quota),
+            until_full: gcra::until_full(tat, now),
+            shared: place.is_none() && tat > now,
+        }
+    }
+
+    /// Puts another quota and another bound in force. What was spent stays spent.
+    /// Visits every key.
+    pub(crate) fn rerate(&self, now: Ticks, quota: &Quota, max_keys: usize) {
+        let state = &mut *self.state.lock();
+        state.max_keys = max_keys;
+        let old = std::mem::replace(&mut state.quota, *quota);
+        if old == *quota {
+            return;
+        }
+        state.rerated = state.rerated.wrapping_add(1);
+        for slot in &mut state.slots {
+            slot.tat = gcra::rerate(slot.tat, now, &old, quota);
+        }
+        state.tail = gcra::rerate(state.tail, now, &old, quota);
+    }
+
+    /// Drops full buckets. Visits every key.
+    pub(crate) fn sweep(&self, now: Ticks) {
+        let state = &mut *self.state.lock();
+        let before = state.slots.len();
+        state.slots.retain(|slot| slot.tat > now);
+        if state.slots.len() == before {
+            return;
+        }
+        state.index.clear();
+        for (at, slot) in state.slots.iter().enumerate() {
+            state.index.insert(slot.tag, number(at));
+        }
+        if state.slots.len() < state.slots.capacity() / 4 {
+            state.slots.shrink_to_fit();
+            state.index.shrink_to_fit();
+        }
+        let beyond = |len: usize| len.saturating_sub(Room::GRANTED);
+        self.room
+            .give_back(beyond(before) - beyond(state.slots.len()));
+    }
+
+    /// Keys that have a bucket of their own.
+    pub(crate) fn len(&self) -> usize {
+        self.state.lock().slots.len()
+    }
+}
+
+impl Drop for KeyTable {
+    fn drop(&mut self) {
+        let taken = self.len().saturating_sub(Room::GRANTED);
+        self.room.give_back(taken);
+    }
+}
+
+/// A slot, or the tail.
+type Place = Option<u32>;
+
+impl State {
+    fn tat(&mut self, place: Place) -> &mut Ticks {
+        match place {
+            Some(at) => &mut self.slots[at as usize].tat,
+            None => &mut self.tail,
+        }
+    }
+
+    fn known(&self, tag: Tag) -> Place {
+        self.index.get(&tag.0).copied()
+    }
+
+    /// The key's bucket, made if there is room for it.
+    fn place(&mut self, tag: Tag, now: Ticks, room: &Room) -> Place {
+        if let Some(at) = self.known(tag) {
+            self.slots[at as usize].used = true;
+            return Some(at);
+        }
+        let slot = Slot {
+            tag: tag.0,
+            tat: if planted(Bug::TailForgotten) {
+                Ticks::ZERO
+            } else {
+                self.tail
+            },
+            used: false,
+        };
+        let at = if let Some(at) = self.reusable(now, 1) {
+            at
+        } else if self.may_grow(room) {
+            self.slots.push(slot);
+            let at = number(self.slots.len() - 1);
+            self.index.insert(tag.0, at);
+            return Some(at);
+        } else {
+            self.reusable(now, REACH)?
+        };
+        let old = std::mem::replace(&mut self.slots[at], slot);
+        self.index.remove(&old.tag);
+        self.index.insert(tag.0, number(at));
+        Some(number(at))
+    }
+
+    fn may_grow(&self, room: &Room) -> bool {
+        let len = self.slots.len();
+        len < self.max_keys && (len < Room::GRANTED || room.take())
+    }
+
+    /// Moves the hand to a bucket that is full and was not used since it last came,
+    /// over at most `reach` slots. One is looked at even when there is room for more,
+    /// so that a table whose keys come and go stays small.
+    fn reusable(&mut self, now: Ticks, reach: usize) -> Option<usize> {
+        let len = self.slots.len();
+        for _ in 0..reach.min(len) {
+            let at = self.hand % len;
+            self.hand = at + 1;
+            let slot = &mut self.slots[at];
+            if slot.tat > now && !planted(Bug::SpentEvicted) {
+                continue;
+            }
+            if !std::mem::take(&mut slot.used) {
+                return Some(at);
+            }
+        }
+        None
+    }
+}
+
+fn number(at: usize) -> u32 {
+    u32::try_from(at).expect("a table has at most u32::MAX keys: its bound is checked")
+}
+
+/// Tags are hashes already.
+#[derive(Clone, Copy, Debug, Default)]
+struct AsIs;
+
+struct Bits(u64);
+
+impl BuildHasher for AsIs {
+    type Hasher = Bits;
+
+    fn build_hasher(&self) -> Bits {
+        Bits(0)
+    }
+}
+
+impl Hasher for Bits {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, bits: u64) {
+        self.0 = bits;
+    }
+}
+
+#[cfg(all(test, not(millpond_loom)))]
+mod tests;

@@ -1,0 +1,260 @@
+//! What one call spends, from several buckets, all or none.
+//!
+//! A charge of a limit has levels: the key's bucket, the limit's for the tenant, the
+//! tenant's own. A call may have several charges. All its levels are looked at first,
+//! and a call that one of them denies has written nothing. Then they are charged in
+//! the order they were added, narrowest first, so that the bucket which most callers
+//! share is touched last. A level that denies now, because another call came between,
+//! ends the call: what was charged is handed back to be undone.
+//!
+//! Invariant: charging only ever raises a bucket's `tat`. So between a charge and its
+//! undoing others may be refused what they could have had; nobody is admitted who
+//! could not have been.
+//!
+//! A level that is not *firm* (shadowed, not enforced yet, or of a limit that admits
+//! and meters) never denies: it is charged if it can be and says so if not.
+//!
+//! Cost: no allocation; each bucket is read once and written once.
+
+use super::gcra::Receipt;
+use super::keys::{KeyReceipt, KeyTable, Tag};
+use super::quota::{Quota, Ticks};
+use super::word::{Refused, Word};
+
+/// Charges in one call.
+pub const MAX_CHARGES: usize = 8;
+
+/// Levels they can have: a key's and a limit's each, and the tenant's own.
+const MAX_LEVELS: usize = 2 * MAX_CHARGES + 1;
+
+/// Which of a tenant's buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LevelId {
+    /// A key of the limit that stands at this place of the tenant's profile.
+    Key(usize, Tag),
+    /// All of that limit.
+    Total(usize),
+    /// The tenant's own.
+    Own,
+}
+
+impl LevelId {
+    /// The limit's place in the profile; none for the tenant's own.
+    pub(crate) fn limit(self) -> Option<usize> {
+        match self {
+            Self::Key(limit, _) | Self::Total(limit) => Some(limit),
+            Self::Own => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bucket<'a> {
+    Word { word: &'a Word, quota: &'a Quota },
+    Key { table: &'a KeyTable, tag: Tag },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Level<'a> {
+    id: LevelId,
+    bucket: Bucket<'a>,
+    cost: u64,
+    firm: bool,
+}
+
+/// What a level was charged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paid {
+    pub(crate) id: LevelId,
+    pub(crate) receipt: PaidReceipt,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PaidReceipt {
+    Word(Receipt),
+    Key(KeyReceipt),
+}
+
+impl PaidReceipt {
+    pub(crate) fn cost(&self) -> u64 {
+        match self {
+            Self::Word(receipt) => receipt.cost,
+            Self::Key(charged) => charged.receipt.cost,
+        }
+    }
+}
+
+/// What was charged, in a row.
+pub(crate) type Payments = Row<Paid>;
+
+/// A short list on the stack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row<T> {
+    items: [Option<T>; MAX_LEVELS],
+    len: usize,
+}
+
+impl<T: Copy> Row<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            items: [None; MAX_LEVELS],
+            len: 0,
+        }
+    }
+
+    fn push(&mut self, item: T) {
+        self.items[self.len] = Some(item);
+        self.len += 1;
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.items[..self.len].iter().flatten()
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.items[..self.len].iter_mut().flatten()
+    }
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Admitted {
+        /// How long until its turn.
+        wait: Ticks,
+        /// The first level that would have denied if it were firm.
+        lenient: Option<LevelId>,
+    },
+    Later {
+        after: Ticks,
+        /// The level that takes longest.
+        by: LevelId,
+    },
+    Never {
+        by: LevelId,
+    },
+    /// A bucket has a successor: look again.
+    Sealed,
+}
+
+/// The levels of one call.
+#[derive(Debug)]
+pub(crate) struct Levels<'a>(Row<Level<'a>>);
+
+impl<'a> Levels<'a> {
+    pub(crate) fn new() -> Self {
+        Self(Row::new())
+    }
+
+    /// Adds a level. What the call spends from one bucket is one sum.
+    pub(crate) fn add(&mut self, id: LevelId, bucket: Bucket<'a>, cost: u64, firm: bool) {
+        if let Some(level) = self.0.iter_mut().find(|level| level.id == id) {
+            level.cost = level.cost.saturating_add(cost);
+            return;
+        }
+        self.0.push(Level {
+            id,
+            bucket,
+            cost,
+            firm,
+        });
+    }
+
+    /// What [`Self::charge`] would come to. Writes nothing.
+    pub(crate) fn peek(&self, now: Ticks, patience: Ticks) -> Outcome {
+        let mut outcome = Outcome::Admitted {
+            wait: Ticks::ZERO,
+            lenient: None,
+        };
+        for level in self.0.iter() {
+            let said = level.peek(now, patience);
+            outcome = outcome.and(said, level);
+        }
+        outcome
+    }
+
+    /// Spends on every level, or says why not. Then `paid` is what must be undone.
+    pub(crate) fn charge(&self, now: Ticks, patience: Ticks, paid: &mut Payments) -> Outcome {
+        let looked = self.peek(now, patience);
+        if !matches!(looked, Outcome::Admitted { .. }) {
+            return looked;
+        }
+        let mut outcome = Outcome::Admitted {
+            wait: Ticks::ZERO,
+            lenient: None,
+        };
+        // Firm ones first: a call that is denied leaves no trace in what it only meters.
+        for firm in [true, false] {
+            for level in self.0.iter().filter(|level| level.firm == firm) {
+                let said = level.charge(now, patience).map(|(wait, receipt)| {
+                    paid.push(Paid {
+                        id: level.id,
+                        receipt,
+                    });
+                    wait
+                });
+                outcome = outcome.and(said, level);
+                if !matches!(outcome, Outcome::Admitted { .. }) {
+                    return outcome;
+                }
+            }
+        }
+        outcome
+    }
+}
+
+impl Level<'_> {
+    /// Nobody waits for what is only metered.
+    fn patience(&self, patience: Ticks) -> Ticks {
+        if self.firm { patience } else { Ticks::ZERO }
+    }
+
+    fn peek(&self, now: Ticks, patience: Ticks) -> Result<Ticks, Refused> {
+        let patience = self.patience(patience);
+        match self.bucket {
+            Bucket::Word { word, quota } => word.peek(quota, now, self.cost, patience),
+            Bucket::Key { table, tag } => table.peek(tag, now, self.cost, patience),
+        }
+    }
+
+    fn charge(&self, now: Ticks, patience: Ticks) -> Result<(Ticks, PaidReceipt), Refused> {
+        let patience = self.patience(patience);
+        match self.bucket {
+            Bucket::Word { word, quota } => word
+                .charge(quota, now, self.cost, patience)
+                .map(|charged| (charged.wait, PaidReceipt::Word(charged.receipt))),
+            Bucket::Key { table, tag } => table
+                .charge(tag, now, self.cost, patience)
+                .map(|(wait, receipt)| (wait, PaidReceipt::Key(receipt))),
+        }
+    }
+}
+
+impl Outcome {
+    /// This, and what the next level says: never before later, the longest of waits.
+    fn and(self, said: Result<Ticks, Refused>, level: &Level<'_>) -> Self {
+        let by = level.id;
+        match (self, said) {
+            (Self::Sealed, _) | (_, Err(Refused::Sealed)) => Self::Sealed,
+            (Self::Admitted { wait, lenient }, Err(_)) if !level.firm => Self::Admitted {
+                wait,
+                lenient: lenient.or(Some(by)),
+            },
+            (_, Err(_)) if !level.firm => self,
+            (Self::Never { .. }, _) => self,
+            (_, Err(Refused::Never)) => Self::Never { by },
+            (Self::Later { after, .. }, Err(Refused::Later { after: this })) if this <= after => {
+                self
+            }
+            (_, Err(Refused::Later { after })) => Self::Later { after, by },
+            (Self::Admitted { wait, lenient }, Ok(this)) => Self::Admitted {
+                wait: wait.max(this),
+                lenient,
+            },
+            (Self::Later { .. }, Ok(_)) => self,
+        }
+    }
+}
+
+#[cfg(all(test, not(millpond_loom)))]
+mod tests;
