@@ -6,16 +6,22 @@
 //! - `word`: one bucket, one atomic word over that arithmetic.
 //! - `keys`: the buckets of a limit's keys, bounded, with a tail.
 //! - `levels`: what one call spends from several buckets, all or none.
+//! - `replay`: calls that named themselves, so that a retry spends once.
+//! - `granted`: tokens in the hands of a process that decides by itself.
 //!
 //! Everything counts in [`Ticks`] from an origin that whoever holds the buckets
 //! chose; a quota changes by sealing a word and letting a successor adopt it, so
 //! that no change gives back what was spent.
 
 mod gcra;
+mod granted;
 mod keys;
 mod levels;
 mod quota;
+mod replay;
 mod word;
 
 pub use gcra::Receipt;
+pub use granted::{Granted, Report};
+pub use levels::MAX_CHARGES;
 pub use quota::{BadQuota, Quota, Ticks};

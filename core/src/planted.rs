@@ -39,6 +39,8 @@ bugs! {
     DropKeepsLease = "drop-keeps-lease",
     ErrorDropsStale = "error-drops-stale",
     ErrorRemembered = "error-remembered",
+    ExpiredSpent = "expired-spent",
+    GrantOverwrites = "grant-overwrites",
     HandoverForgotten = "handover-forgotten",
     InvalidateSparesLoads = "invalidate-spares-loads",
     KeyWithoutScope = "key-without-scope",
