@@ -7,6 +7,7 @@
 //! - `keys`: the buckets of a limit's keys, bounded, with a tail.
 //! - `levels`: what one call spends from several buckets, all or none.
 //! - `replay`: calls that named themselves, so that a retry spends once.
+//! - `reservation`: tokens held until the real cost is known.
 //! - `granted`: tokens in the hands of a process that decides by itself.
 //!
 //! Everything counts in [`Ticks`] from an origin that whoever holds the buckets
@@ -19,6 +20,7 @@ mod keys;
 mod levels;
 mod quota;
 mod replay;
+mod reservation;
 mod word;
 
 pub use gcra::Receipt;

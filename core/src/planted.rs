@@ -54,6 +54,7 @@ bugs! {
     PromoteUnderBarrier = "promote-under-barrier",
     RefundUnclamped = "refund-unclamped",
     SettleAnyToken = "settle-any-token",
+    SettledTwice = "settled-twice",
     SettleForgotten = "settle-forgotten",
     SettleLate = "settle-late",
     SettleIgnored = "settle-ignored",
