@@ -8,7 +8,11 @@ use prost::Message;
 const ROOT: &str = "proto";
 
 /// Every file of the contract, below [`ROOT`].
-const FILES: [&str; 2] = ["millpond/v1/admin.proto", "millpond/v1/cache.proto"];
+const FILES: [&str; 3] = [
+    "millpond/v1/admin.proto",
+    "millpond/v1/cache.proto",
+    "millpond/v1/limit.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={ROOT}");
