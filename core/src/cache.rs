@@ -33,7 +33,7 @@ mod invalidate;
 mod key;
 mod local;
 pub mod lookup;
-mod name;
+pub(crate) mod name;
 mod policy;
 mod pond;
 mod read;

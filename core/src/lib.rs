@@ -17,6 +17,7 @@ pub mod clock;
 pub mod fence;
 pub mod histogram;
 pub mod limit;
+pub mod tenant;
 pub mod version;
 
 mod entropy;

@@ -6,6 +6,9 @@
 //! - `word`: one bucket, one atomic word over that arithmetic.
 //! - `keys`: the buckets of a limit's keys, bounded, with a tail.
 //! - `levels`: what one call spends from several buckets, all or none.
+//! - `plan`: which buckets the charges of a call come to.
+//! - `call`, `limiter`: what is asked, and who decides it. Start at [`Limiter`].
+//! - `ledger`: what is remembered of a tenant's calls beside its buckets.
 //! - `replay`: calls that named themselves, so that a retry spends once.
 //! - `reservation`: tokens held until the real cost is known.
 //! - `granted`: tokens in the hands of a process that decides by itself.
@@ -14,16 +17,22 @@
 //! chose; a quota changes by sealing a word and letting a successor adopt it, so
 //! that no change gives back what was spent.
 
+mod call;
 mod gcra;
 mod granted;
-mod keys;
+pub(crate) mod keys;
+mod ledger;
 mod levels;
+mod limiter;
+mod plan;
 mod quota;
 mod replay;
 mod reservation;
-mod word;
+pub(crate) mod word;
 
+pub use call::{Call, CallError, Charge, Decider, Decision, Standing, Verdict};
 pub use gcra::Receipt;
 pub use granted::{Granted, Report};
 pub use levels::MAX_CHARGES;
+pub use limiter::{Acquired, Config, Figures, Level, Limiter, SettleError, Settlement, Turn};
 pub use quota::{BadQuota, Quota, Ticks};

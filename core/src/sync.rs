@@ -8,6 +8,7 @@
 //!   and every critical section in this crate is complete or not begun at each
 //!   point that can panic.
 //! - [`Map`] is lock-free for readers; see `sync/native.rs`.
+//! - [`Once`] is given once and then read without a lock.
 //! - `Arc` is std's in both worlds: reference counts order nothing here except
 //!   in the scope table, which states its own fences.
 
@@ -17,9 +18,9 @@ mod model;
 mod native;
 
 #[cfg(millpond_loom)]
-pub(crate) use model::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Map, Mutex, fence};
+pub(crate) use model::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Map, Mutex, Once, fence};
 #[cfg(not(millpond_loom))]
-pub(crate) use native::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Map, Mutex, fence};
+pub(crate) use native::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Map, Mutex, Once, fence};
 
 pub(crate) use crossbeam::utils::CachePadded;
 pub(crate) use papaya::Equivalent;

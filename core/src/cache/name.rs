@@ -4,6 +4,7 @@
 //! Whoever holds one need not check again. Errors name the field, the limit and
 //! what was found, and never repeat the bytes (they may be a secret).
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -85,21 +86,22 @@ pub(crate) fn at_most(
     Ok(())
 }
 
-fn spelled(
+/// Requires `1..=limit` bytes of an alphabet.
+pub(crate) fn spelled(
     field: &'static str,
     text: &str,
     limit: usize,
     allowed: &'static str,
     fits: impl Fn(u8) -> bool,
-) -> Result<Arc<str>, BadField> {
+) -> Result<(), BadField> {
     sized(field, text.len(), limit)?;
     match text.bytes().position(|byte| !fits(byte)) {
         Some(at) => Err(BadField::Alphabet { field, allowed, at }),
-        None => Ok(Arc::from(text)),
+        None => Ok(()),
     }
 }
 
-fn in_any_name(byte: u8) -> bool {
+pub(crate) fn in_any_name(byte: u8) -> bool {
     byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-')
 }
 
@@ -117,16 +119,39 @@ impl TenantId {
     /// When it is empty, longer than [`Self::MAX_LEN`] or has a byte outside
     /// `[A-Za-z0-9._-]`.
     pub fn parse(name: &str) -> Result<Self, BadField> {
+        Self::check(name)?;
+        Ok(Self(Arc::from(name)))
+    }
+
+    /// Checks a name without keeping it.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn check(name: &str) -> Result<(), BadField> {
         spelled("tenant", name, Self::MAX_LEN, "[A-Za-z0-9._-]", |byte| {
             byte.is_ascii_alphabetic() || in_any_name(byte)
         })
-        .map(Self)
     }
+
+    /// What many tenants share that have nothing of their own. No tenant's name.
+    pub(crate) fn others() -> Self {
+        Self(Arc::from(Self::OTHERS))
+    }
+
+    /// See [`Self::others`].
+    pub(crate) const OTHERS: &str = "*";
 
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Maps by tenant are asked by the name as it came.
+impl Borrow<str> for TenantId {
+    fn borrow(&self) -> &str {
+        self.as_str()
     }
 }
 
@@ -152,8 +177,8 @@ impl CacheName {
     pub fn parse(name: &str) -> Result<Self, BadField> {
         spelled("cache", name, Self::MAX_LEN, "[a-z0-9._-]", |byte| {
             byte.is_ascii_lowercase() || in_any_name(byte)
-        })
-        .map(Self)
+        })?;
+        Ok(Self(Arc::from(name)))
     }
 
     /// The name.

@@ -31,6 +31,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
+use super::call::Standing;
 use super::gcra::{self, Decision, Receipt};
 use super::quota::{Quota, Ticks};
 use super::word::Refused;
@@ -62,6 +63,11 @@ impl Room {
     /// Slots beyond those granted.
     pub(crate) fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Slots that there may be beyond those granted.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots
     }
 
     fn take(&self) -> bool {
@@ -112,17 +118,6 @@ pub(crate) struct KeyReceipt {
     rerated: u32,
 }
 
-/// Where a key's bucket stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
-    pub(crate) quota: Quota,
-    /// Whole tokens that could be spent now.
-    pub(crate) remaining: u64,
-    pub(crate) until_full: Ticks,
-    /// Whether the key shares the tail for want of room.
-    pub(crate) shared: bool,
-}
-
 /// Slots the hand looks at to find room for one key.
 const REACH: usize = 16;
 
@@ -140,6 +135,17 @@ impl KeyTable {
             }),
             room,
         }
+    }
+
+    /// An empty one, each of whose keys has spent as much as any key of this one has.
+    /// Visits every key.
+    pub(crate) fn beginning_like(&self) -> Self {
+        let state = &*self.state.lock();
+        let spent = state.slots.iter().map(|slot| slot.tat);
+        let tail = spent.fold(state.tail, Ticks::max);
+        let other = Self::new(state.quota, state.max_keys, Arc::clone(&self.room));
+        other.state.lock().tail = tail;
+        other
     }
 
     /// Spends from a key's bucket, or says why not.
@@ -216,15 +222,15 @@ impl KeyTable {
 
     pub(crate) fn standing(&self, tag: Tag, now: Ticks) -> Standing {
         let state = &mut *self.state.lock();
-        let place = state.known(tag);
         let quota = state.quota;
-        let tat = *state.tat(place);
-        Standing {
-            quota,
-            remaining: gcra::remaining(tat, now, &quota),
-            until_full: gcra::until_full(tat, now),
-            shared: place.is_none() && tat > now,
-        }
+        let place = state.known(tag);
+        Standing::of(*state.tat(place), now, &quota)
+    }
+
+    /// Whether a key has no bucket of its own, and the one it shares is not full.
+    pub(crate) fn shares(&self, tag: Tag, now: Ticks) -> bool {
+        let state = &mut *self.state.lock();
+        state.known(tag).is_none() && state.tail > now
     }
 
     /// Puts another quota and another bound in force. What was spent stays spent.
@@ -262,6 +268,12 @@ impl KeyTable {
         let beyond = |len: usize| len.saturating_sub(Room::GRANTED);
         self.room
             .give_back(beyond(before) - beyond(state.slots.len()));
+    }
+
+    /// Whether every bucket is full. Visits every key, unless one is not.
+    pub(crate) fn is_full(&self, now: Ticks) -> bool {
+        let state = &*self.state.lock();
+        state.tail <= now && state.slots.iter().all(|slot| slot.tat <= now)
     }
 
     /// Keys that have a bucket of their own.

@@ -16,6 +16,7 @@
 //!
 //! Cost: no allocation; each bucket is read once and written once.
 
+use super::call::Standing;
 use super::gcra::Receipt;
 use super::keys::{KeyReceipt, KeyTable, Tag};
 use super::quota::{Quota, Ticks};
@@ -76,6 +77,7 @@ pub(crate) enum PaidReceipt {
 }
 
 impl PaidReceipt {
+    /// Tokens.
     pub(crate) fn cost(&self) -> u64 {
         match self {
             Self::Word(receipt) => receipt.cost,
@@ -102,7 +104,9 @@ impl<T: Copy> Row<T> {
         }
     }
 
-    fn push(&mut self, item: T) {
+    /// # Panics
+    /// When there are more than one call can have.
+    pub(crate) fn push(&mut self, item: T) {
         self.items[self.len] = Some(item);
         self.len += 1;
     }
@@ -111,7 +115,11 @@ impl<T: Copy> Row<T> {
         self.items[..self.len].iter().flatten()
     }
 
-    fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.items[..self.len].iter_mut().flatten()
     }
 }
@@ -146,12 +154,8 @@ impl<'a> Levels<'a> {
         Self(Row::new())
     }
 
-    /// Adds a level. What the call spends from one bucket is one sum.
+    /// Adds a level: each bucket once.
     pub(crate) fn add(&mut self, id: LevelId, bucket: Bucket<'a>, cost: u64, firm: bool) {
-        if let Some(level) = self.0.iter_mut().find(|level| level.id == id) {
-            level.cost = level.cost.saturating_add(cost);
-            return;
-        }
         self.0.push(Level {
             id,
             bucket,
@@ -171,6 +175,30 @@ impl<'a> Levels<'a> {
             outcome = outcome.and(said, level);
         }
         outcome
+    }
+
+    /// Where one of them stands; without a choice the one with the fewest tokens left.
+    pub(crate) fn standing(&self, id: Option<LevelId>, now: Ticks) -> Option<(LevelId, Standing)> {
+        let chosen = self
+            .0
+            .iter()
+            .filter(|level| id.is_none_or(|id| level.id == id));
+        let standings = chosen.filter_map(|level| Some((level.id, level.standing(now)?)));
+        standings.min_by_key(|(_, standing)| standing.remaining)
+    }
+
+    /// Where each stands, whether it is firm, and whether it is shared for want of room.
+    pub(crate) fn standings(
+        &self,
+        now: Ticks,
+    ) -> impl Iterator<Item = (LevelId, Standing, bool, bool)> {
+        self.0.iter().filter_map(move |level| {
+            let shared = match level.bucket {
+                Bucket::Key { table, tag } => table.shares(tag, now),
+                Bucket::Word { .. } => false,
+            };
+            Some((level.id, level.standing(now)?, level.firm, shared))
+        })
     }
 
     /// Spends on every level, or says why not. Then `paid` is what must be undone.
@@ -204,6 +232,16 @@ impl<'a> Levels<'a> {
 }
 
 impl Level<'_> {
+    fn standing(&self, now: Ticks) -> Option<Standing> {
+        match self.bucket {
+            Bucket::Word { word, quota } => {
+                let tat = word.read().ok()?;
+                Some(Standing::of(tat, now, quota))
+            }
+            Bucket::Key { table, tag } => Some(table.standing(tag, now)),
+        }
+    }
+
     /// Nobody waits for what is only metered.
     fn patience(&self, patience: Ticks) -> Ticks {
         if self.firm { patience } else { Ticks::ZERO }

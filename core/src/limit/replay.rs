@@ -115,6 +115,7 @@ impl<A: Clone> Replays<A> {
         self.answers.is_empty()
     }
 
+    /// Calls remembered.
     pub(crate) fn len(&self) -> usize {
         self.answers.len()
     }

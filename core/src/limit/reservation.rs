@@ -108,6 +108,11 @@ impl<H: Clone> Reservations<H> {
         Ok(())
     }
 
+    /// What is held under a token, or was.
+    pub(crate) fn get(&self, token: Token) -> Option<&H> {
+        self.known.get(&token.to_bits()).map(|known| &known.held)
+    }
+
     pub(crate) fn commit(&mut self, token: Token) -> Settled<H> {
         self.settle(token, Stage::Committed)
     }

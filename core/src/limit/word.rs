@@ -60,6 +60,11 @@ impl Word {
         Self(AtomicU64::new(0))
     }
 
+    /// One that is full at `tat`.
+    pub(crate) fn full_at(tat: Ticks) -> Self {
+        Self(AtomicU64::new(tat.0.min(Ticks::END.0)))
+    }
+
     /// A successor's, before it adopts.
     pub(crate) fn pending() -> Self {
         Self(AtomicU64::new(PENDING))
@@ -75,6 +80,12 @@ impl Word {
         } else {
             Err(Sealed)
         }
+    }
+
+    /// When the bucket is full again, or was to be when it was sealed.
+    pub(crate) fn last(&self) -> Ticks {
+        // Relaxed: it orders nothing; a sealed word never changes.
+        Ticks(self.0.load(Ordering::Relaxed) & !SEALED)
     }
 
     /// Spends, or says why not. `cost` 0 writes nothing.

@@ -6,6 +6,7 @@
 use std::hash::Hash;
 use std::marker::PhantomData;
 
+use loom::sync::atomic::Ordering;
 use papaya::Equivalent;
 
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, fence};
@@ -23,6 +24,52 @@ impl<T> Mutex<T> {
             Ok(guard) => guard,
             Err(poisoned) => poisoned.into_inner(),
         }
+    }
+}
+
+/// Readers go by the flag alone, so that a model sees no more order between them
+/// than `OnceLock` gives; what they read is cloned before they use it, so that they
+/// hold nothing meanwhile.
+#[derive(Debug)]
+pub(crate) struct Once<T> {
+    given: AtomicBool,
+    value: Mutex<Option<T>>,
+}
+
+impl<T: Clone> Once<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            given: AtomicBool::new(false),
+            value: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn set(&self, value: T) -> Result<(), T> {
+        let mut held = self.value.lock();
+        if held.is_some() {
+            return Err(value);
+        }
+        *held = Some(value);
+        self.given.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    pub(crate) fn with<R>(&self, read: impl FnOnce(&T) -> R) -> Option<R> {
+        if !self.given.load(Ordering::Acquire) {
+            return None;
+        }
+        let value = self.value.lock().clone();
+        value.as_ref().map(read)
+    }
+
+    pub(crate) fn get_or_init<R>(&self, make: impl FnOnce() -> T, read: impl FnOnce(&T) -> R) -> R {
+        let value = {
+            let mut held = self.value.lock();
+            let value = held.get_or_insert_with(make).clone();
+            self.given.store(true, Ordering::Release);
+            value
+        };
+        read(&value)
     }
 }
 
@@ -71,6 +118,16 @@ impl<K: Hash + Eq, V: Clone, S> Map<K, V, S> {
         }
     }
 
+    pub(crate) fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> V {
+        let mut rows = self.rows.lock();
+        if let Some((_, held)) = rows.iter().find(|(held, _)| *held == key) {
+            return held.clone();
+        }
+        let value = make();
+        rows.push((key, value.clone()));
+        value
+    }
+
     pub(crate) fn remove<Q>(&self, key: &Q) -> Option<V>
     where
         Q: Equivalent<K> + ?Sized,
@@ -97,6 +154,21 @@ impl<K: Hash + Eq, V: Clone, S> Map<K, V, S> {
             .map(|(_, value)| value.clone())
             .collect();
         values.iter().for_each(&mut visit);
+    }
+
+    pub(crate) fn for_each_pair(&self, mut visit: impl FnMut(&K, &V))
+    where
+        K: Clone,
+    {
+        let rows: Vec<(K, V)> = {
+            let rows = self.rows.lock();
+            rows.iter()
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect()
+        };
+        for (key, value) in &rows {
+            visit(key, value);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

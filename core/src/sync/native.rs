@@ -1,7 +1,7 @@
 //! The primitives that ship: std atomics, parking_lot's mutex, papaya's map.
 
 use std::hash::{BuildHasher, Hash};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use papaya::Equivalent;
 
@@ -12,6 +12,34 @@ pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize
 /// would let every thread hold 32 dead values of up to `max_value` each; the
 /// collector needs at least one slot a core.
 const RETIRED_BEFORE_RECLAIM: usize = 4;
+
+/// A value that is given once. Reading it is one Acquire load; of several who give
+/// it at the same time one does, and the others wait for as long as that takes.
+#[derive(Debug)]
+pub(crate) struct Once<T>(OnceLock<T>);
+
+impl<T: Clone> Once<T> {
+    pub(crate) const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    /// Gives the value, unless there is one already.
+    pub(crate) fn set(&self, value: T) -> Result<(), T> {
+        self.0.set(value)
+    }
+
+    /// Runs `read` on the value, if there is one yet.
+    #[inline]
+    pub(crate) fn with<R>(&self, read: impl FnOnce(&T) -> R) -> Option<R> {
+        self.0.get().map(read)
+    }
+
+    /// Runs `read` on the value, which is `make`'s if there was none.
+    #[inline]
+    pub(crate) fn get_or_init<R>(&self, make: impl FnOnce() -> T, read: impl FnOnce(&T) -> R) -> R {
+        read(self.0.get_or_init(make))
+    }
+}
 
 /// A hash map whose readers take no lock. Every operation is linearizable.
 pub(crate) struct Map<K, V, S> {
@@ -62,6 +90,11 @@ where
         self.inner.pin().insert(key, value).cloned()
     }
 
+    /// The value under `key`, which is `make`'s if there was none.
+    pub(crate) fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> V {
+        self.inner.pin().get_or_insert_with(key, make).clone()
+    }
+
     pub(crate) fn remove<Q>(&self, key: &Q) -> Option<V>
     where
         Q: Equivalent<K> + Hash + ?Sized,
@@ -84,6 +117,13 @@ where
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&V)) {
         for value in self.inner.pin().values() {
             visit(value);
+        }
+    }
+
+    /// Visits every key and value, as [`Self::for_each`] does.
+    pub(crate) fn for_each_pair(&self, mut visit: impl FnMut(&K, &V)) {
+        for (key, value) in &self.inner.pin() {
+            visit(key, value);
         }
     }
 

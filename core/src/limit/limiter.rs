@@ -1,0 +1,418 @@
+//! Who may spend, and when: the decisions of one sidecar or one process.
+//!
+//! A call is resolved to the tenant's entry and to levels, and charged. When a bucket
+//! turns out to have a successor, because the tenant's tier changed that moment, what
+//! was charged is undone and the call is decided again on what is in force now.
+//!
+//! The common call, one of the tenant's own bucket, takes a short way: one look-up,
+//! the coarse clock, one compare-and-swap; nothing is allocated and nothing counted
+//! by reference.
+//!
+//! Nobody waits in here. A patient call is charged and its [`Turn`] says when it may
+//! go on; dropping the turn before that gives the tokens back.
+//!
+//! `retry_after` is exact to the clock's step, which is added: a caller that comes
+//! back then is not told to wait again for a clock that lags.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::call::{Call, CallError, Charge, Decider, Decision, Standing, Verdict};
+use super::keys::{Room, Tag};
+use super::ledger::{Allowed, Ledgers, Spent};
+use super::levels::{LevelId, Levels, Outcome, Payments};
+use super::plan::Plan;
+use super::quota::Ticks;
+use super::replay::RequestId;
+use super::word::Refused;
+use crate::cache::{BadField, TenantId};
+use crate::fence::{Boot, Tokens};
+use crate::tenant::{Directory, Entry, OnLimit, Profile, Unresolved};
+
+mod buckets;
+mod explain;
+mod settle;
+mod turn;
+
+use buckets::Buckets;
+pub use explain::{Figures, Level};
+pub use settle::{SettleError, Settlement};
+pub use turn::Turn;
+
+/// What a limiter is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Keys of all tenants and limits that are told apart at once, beyond the first 64
+    /// of each limit: at most 74 bytes each. Default 1 048 576.
+    pub max_keys: usize,
+    /// Tenants whose retries or reservations are remembered at once. Default 65 536.
+    pub max_ledgers: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_keys: 1 << 20,
+            max_ledgers: 65_536,
+        }
+    }
+}
+
+/// The limits of every tenant.
+pub struct Limiter {
+    pub(super) directory: Arc<Directory>,
+    room: Arc<Room>,
+    pub(super) ledgers: Ledgers,
+    seeds: [ahash::RandomState; 2],
+    tokens: Tokens,
+    boot: Boot,
+}
+
+/// A call's answer, and its turn when that is still to come.
+#[derive(Debug)]
+#[must_use = "dropping a turn that has not come gives its tokens back"]
+pub struct Acquired {
+    /// The answer.
+    pub decision: Decision,
+    /// To be kept until it comes.
+    pub turn: Option<Turn>,
+}
+
+/// Changes of one tenant that a single call follows.
+const CHANGES: usize = 16;
+
+impl Limiter {
+    /// Limits for the tenants of a directory, by its clock.
+    #[must_use]
+    pub fn new(directory: Arc<Directory>, config: Config) -> Arc<Self> {
+        Arc::new(Self {
+            directory,
+            room: Arc::new(Room::new(config.max_keys)),
+            ledgers: Ledgers::new(config.max_ledgers),
+            seeds: [ahash::RandomState::new(), ahash::RandomState::new()],
+            tokens: Tokens::new(),
+            boot: Boot::random(),
+        })
+    }
+
+    /// The tenants.
+    #[must_use]
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// The run of this process, which its reservations name.
+    #[must_use]
+    pub fn boot(&self) -> Boot {
+        self.boot
+    }
+
+    /// Spends one token of the tenant's own bucket, or says when to come back. The
+    /// short way of [`Self::acquire`].
+    ///
+    /// # Errors
+    /// When the tenant is not known.
+    #[inline]
+    pub fn acquire_own(&self, tenant: &str, cost: u64) -> Result<Decision, CallError> {
+        let now = self.now();
+        let decided = self
+            .directory
+            .with(tenant, |entry| self.own(entry, now, cost));
+        match decided? {
+            Some(decision) => Ok(decision),
+            None => self.slowly(tenant, cost, now),
+        }
+    }
+
+    /// Decides on the tenant's own bucket alone; `None` when it takes more than that.
+    #[inline]
+    pub(super) fn own(&self, entry: &Entry, now: Ticks, cost: u64) -> Option<Decision> {
+        let profile = entry.profile();
+        let enforced = profile.on_limit == OnLimit::Deny && !profile.shadow;
+        if !entry.access().limit || !enforced || profile.enforce_from.is_some() {
+            return None;
+        }
+        let Some(quota) = &profile.request else {
+            entry.request.read().ok()?;
+            return Some(Decision::of(Verdict::Allowed));
+        };
+        let (verdict, tat, retry_after) = match entry.request.charge(quota, now, cost, Ticks::ZERO)
+        {
+            Ok(charged) => (Verdict::Allowed, charged.receipt.after, Duration::ZERO),
+            Err(Refused::Later { after }) => (
+                Verdict::OverLimit,
+                entry.request.read().ok()?,
+                self.retry_after(after),
+            ),
+            Err(Refused::Never) => (Verdict::Never, entry.request.read().ok()?, Duration::ZERO),
+            Err(Refused::Sealed) => return None,
+        };
+        Some(Decision {
+            decided_by: Some(Decider {
+                limit: None,
+                keyed: false,
+            }),
+            standing: Some(Standing::of(tat, now, quota)),
+            retry_after,
+            ..Decision::of(verdict)
+        })
+    }
+
+    #[cold]
+    fn slowly(&self, tenant: &str, cost: u64, now: Ticks) -> Result<Decision, CallError> {
+        let mut entry = self.directory.resolve(tenant)?;
+        let own = Charge {
+            limit: "",
+            key: &[],
+            cost,
+        };
+        let (decision, _) = self.decide(&mut entry, &[own], now, Ticks::ZERO)?;
+        Ok(decision)
+    }
+
+    /// Spends, or says when to come back. A call that is ready to wait and must is
+    /// charged, and has its turn; one that names itself is charged once.
+    ///
+    /// # Errors
+    /// When a field is not of its form, the tenant or a limit is not known.
+    pub fn acquire(self: &Arc<Self>, tenant: &str, call: &Call<'_>) -> Result<Acquired, CallError> {
+        let now = self.now();
+        let patience = Ticks::of(call.patience.min(Call::MAX_PATIENCE));
+        let mut entry = self.directory.resolve(tenant)?;
+        if call.request.is_empty() && call.hold.is_none() {
+            let (decision, spent) = self.decide(&mut entry, call.charges, now, patience)?;
+            let turn = if decision.wait.is_zero() {
+                None
+            } else {
+                spent.map(|spent| Turn::of(self, &decision, Arc::new(spent), None, None, now))
+            };
+            return Ok(Acquired { decision, turn });
+        }
+        if call.request.len() > Call::MAX_REQUEST {
+            return Err(CallError::Field(BadField::TooLong {
+                field: "request_id",
+                limit: Call::MAX_REQUEST,
+                size: call.request.len(),
+                unit: "bytes",
+            }));
+        }
+        let tenant = TenantId::parse(tenant).map_err(CallError::Field)?;
+        if !entry.access().limit {
+            let decision = Decision::of(Verdict::NotServed(entry.state()));
+            return Ok(Acquired {
+                decision,
+                turn: None,
+            });
+        }
+        let id = (!call.request.is_empty()).then(|| self.request_id(call.request));
+        let decided = self
+            .ledgers
+            .open(&tenant, |ledger| -> Result<_, CallError> {
+                if let Some(id) = id
+                    && let Some((allowed, wait)) = ledger.replays.again(id, now)
+                {
+                    let mut decision = allowed.decision;
+                    decision.wait = wait.to_duration();
+                    return Ok((decision, Some(allowed.spent)));
+                }
+                if call.hold.is_some() && !ledger.reservations.has_room() {
+                    return Ok((Decision::of(Verdict::Unavailable), None));
+                }
+                let (mut decision, spent) = self.decide(&mut entry, call.charges, now, patience)?;
+                let Some(spent) = spent.map(Arc::new) else {
+                    return Ok((decision, None));
+                };
+                if let Some(hold) = call.hold {
+                    let token = self.tokens.issue();
+                    let ends = now.plus(Ticks::of(hold.min(Call::MAX_HOLD)));
+                    let held = ledger.reservations.hold(token, Arc::clone(&spent), ends);
+                    debug_assert!(held.is_ok(), "there was room, under the same lock");
+                    decision.reservation = Some(token);
+                }
+                if let Some(id) = id {
+                    let allowed = Allowed {
+                        decision: decision.clone(),
+                        spent: Arc::clone(&spent),
+                    };
+                    let wait = Ticks::of(decision.wait);
+                    ledger.replays.remember(id, allowed, now, wait);
+                }
+                Ok((decision, Some(spent)))
+            });
+        let (decision, spent) = match decided {
+            Ok(decided) => decided?,
+            Err(full) => (full.into(), None),
+        };
+        let turn = match spent {
+            Some(spent) if !decision.wait.is_zero() => {
+                let named = id.map(|id| (tenant.clone(), id));
+                let held = decision.reservation.map(|token| (tenant, token));
+                Some(Turn::of(self, &decision, spent, named, held, now))
+            }
+            _ => None,
+        };
+        Ok(Acquired { decision, turn })
+    }
+
+    /// What [`Self::acquire`] would answer. Spends nothing and makes no bucket.
+    ///
+    /// # Errors
+    /// As [`Self::acquire`].
+    pub fn peek(&self, tenant: &str, charges: &[Charge<'_>]) -> Result<Decision, CallError> {
+        let now = self.now();
+        let mut entry = self.directory.resolve(tenant)?;
+        for _ in 0..CHANGES {
+            let plan = self.plan(&entry, charges)?;
+            if !entry.access().limit {
+                return Ok(Decision::of(Verdict::NotServed(entry.state())));
+            }
+            let buckets = Buckets::of(&entry, &plan, &self.room);
+            let outcome = match &buckets {
+                Some(buckets) => {
+                    let levels = buckets.levels(&entry, &plan, || self.wall());
+                    match levels.peek(now, Ticks::ZERO) {
+                        Outcome::Sealed => None,
+                        outcome => Some(self.answer(entry.profile(), &levels, &outcome, now)),
+                    }
+                }
+                None => None,
+            };
+            if let Some(decision) = outcome {
+                return Ok(decision);
+            }
+            entry = self.directory.current(&entry)?;
+        }
+        Ok(Decision::of(Verdict::Unavailable))
+    }
+
+    fn plan(&self, entry: &Entry, charges: &[Charge<'_>]) -> Result<Plan, CallError> {
+        Plan::of(entry.profile(), charges, |key| self.tag(key))
+    }
+
+    /// Charges a call on the tenant as it is now. `entry` becomes that.
+    fn decide(
+        &self,
+        entry: &mut Arc<Entry>,
+        charges: &[Charge<'_>],
+        now: Ticks,
+        patience: Ticks,
+    ) -> Result<(Decision, Option<Spent>), CallError> {
+        for _ in 0..CHANGES {
+            if !entry.access().limit {
+                let verdict = Verdict::NotServed(entry.state());
+                return Ok((Decision::of(verdict), None));
+            }
+            let plan = self.plan(entry, charges)?;
+            let mut paid = Payments::new();
+            let decided = Buckets::of(entry, &plan, &self.room).and_then(|buckets| {
+                let levels = buckets.levels(entry, &plan, || self.wall());
+                match levels.charge(now, patience, &mut paid) {
+                    Outcome::Sealed => None,
+                    outcome => Some(self.answer(entry.profile(), &levels, &outcome, now)),
+                }
+            });
+            let allowed = decided.as_ref().is_some_and(Decision::is_allowed);
+            let spent = (paid.len() > 0 || allowed).then(|| Spent {
+                entry: Arc::clone(entry),
+                plan,
+                paid: paid.iter().copied().collect(),
+            });
+            match (decided, spent) {
+                (Some(decision), spent) if decision.is_allowed() => return Ok((decision, spent)),
+                (decided, spent) => {
+                    if let Some(spent) = spent {
+                        self.undo(&spent, now);
+                    }
+                    if let Some(decision) = decided {
+                        return Ok((decision, None));
+                    }
+                }
+            }
+            *entry = self.directory.current(entry)?;
+        }
+        Ok((Decision::of(Verdict::Unavailable), None))
+    }
+
+    fn answer(
+        &self,
+        profile: &Profile,
+        levels: &Levels<'_>,
+        outcome: &Outcome,
+        now: Ticks,
+    ) -> Decision {
+        let (verdict, by, wait, retry_after) = match *outcome {
+            Outcome::Admitted { wait, lenient } => (
+                Verdict::Allowed,
+                lenient,
+                wait.to_duration(),
+                Duration::ZERO,
+            ),
+            Outcome::Later { after, by } => (
+                Verdict::OverLimit,
+                Some(by),
+                Duration::ZERO,
+                self.retry_after(after),
+            ),
+            Outcome::Never { by } => (Verdict::Never, Some(by), Duration::ZERO, Duration::ZERO),
+            Outcome::Sealed => return Decision::of(Verdict::Unavailable),
+        };
+        let standing = levels.standing(by, now);
+        Decision {
+            would_deny: verdict == Verdict::Allowed && by.is_some(),
+            decided_by: standing.map(|(id, _)| Decider {
+                limit: id.limit().map(|place| profile.limits[place].name.clone()),
+                keyed: matches!(id, LevelId::Key(..)),
+            }),
+            standing: standing.map(|(_, standing)| standing),
+            retry_after,
+            wait,
+            ..Decision::of(verdict)
+        }
+    }
+
+    pub(super) fn now(&self) -> Ticks {
+        Ticks::between(self.directory.origin(), self.directory.clock().now())
+    }
+
+    /// A call that comes again so late finds the tokens there, by a clock that lags.
+    fn retry_after(&self, after: Ticks) -> Duration {
+        after.to_duration() + self.directory.clock().lag()
+    }
+
+    fn tag(&self, key: &[u8]) -> Tag {
+        Tag(self.seeds[0].hash_one(key))
+    }
+
+    fn request_id(&self, id: &[u8]) -> RequestId {
+        let [high, low] = self
+            .seeds
+            .each_ref()
+            .map(|seed| u128::from(seed.hash_one(id)));
+        RequestId(high << 64 | low)
+    }
+
+    /// What a date of enforcement is compared with.
+    fn wall(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_micros(self.directory.clock().wall_micros())
+    }
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter")
+            .field("directory", &self.directory)
+            .field("keys", &self.room.taken())
+            .field("ledgers", &self.ledgers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<Unresolved> for CallError {
+    fn from(error: Unresolved) -> Self {
+        match error {
+            Unresolved::Name(error) => Self::Field(error),
+            Unresolved::Unknown(tenant) => Self::UnknownTenant { tenant },
+        }
+    }
+}
