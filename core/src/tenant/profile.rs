@@ -141,7 +141,6 @@ impl Profile {
 
 /// A limit beside the tenant's own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub struct NamedQuota {
     /// What charges call it.
     pub name: LimitName,

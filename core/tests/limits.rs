@@ -1,0 +1,14 @@
+//! What a limiter promises, on a clock that is moved by hand.
+
+#[path = "limits/bound.rs"]
+mod bound;
+#[path = "limits/decisions.rs"]
+mod decisions;
+#[path = "limits/reservations.rs"]
+mod reservations;
+#[path = "limits/retries.rs"]
+mod retries;
+#[path = "limits/rig.rs"]
+mod rig;
+#[path = "limits/turns.rs"]
+mod turns;

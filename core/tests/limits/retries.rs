@@ -1,0 +1,110 @@
+use std::time::Duration;
+
+use millpond_core::limit::{Acquired, Call, CallError};
+
+use crate::rig::{Rig, SECOND, charges_of, tenant};
+
+fn named<'a>(request: &'a [u8], cost: u64) -> (Vec<millpond_core::limit::Charge<'a>>, &'a [u8]) {
+    (charges_of(&[("", "", cost)]), request)
+}
+
+fn acquire(rig: &Rig, request: &[u8], patience: Duration) -> Acquired {
+    let (charges, request) = named(request, 1);
+    let call = Call {
+        charges: &charges,
+        request,
+        patience,
+        hold: None,
+    };
+    rig.limiter.acquire("a", &call).expect("known")
+}
+
+#[test]
+fn a_retry_spends_once_for_a_minute() {
+    let rig = Rig::five();
+    for _ in 0..10 {
+        assert!(acquire(&rig, b"1", Duration::ZERO).decision.is_allowed());
+    }
+    assert_eq!(rig.drain(), 4);
+    rig.clock.advance(59 * SECOND);
+    assert!(acquire(&rig, b"1", Duration::ZERO).decision.is_allowed());
+    assert_eq!(rig.drain(), 5);
+    rig.clock.advance(SECOND);
+    assert!(acquire(&rig, b"1", Duration::ZERO).decision.is_allowed());
+    assert_eq!(rig.drain(), 0, "it spent the one that came back");
+}
+
+#[test]
+fn a_denial_is_not_remembered() {
+    let rig = Rig::five();
+    assert_eq!(rig.drain(), 5);
+    assert!(!acquire(&rig, b"1", Duration::ZERO).decision.is_allowed());
+    rig.clock.advance(SECOND);
+    assert!(acquire(&rig, b"1", Duration::ZERO).decision.is_allowed());
+    assert_eq!(rig.drain(), 0);
+}
+
+#[test]
+fn another_tenants_call_of_the_same_name_is_another() {
+    let rig = Rig::five();
+    assert!(acquire(&rig, b"1", Duration::ZERO).decision.is_allowed());
+    let (charges, request) = named(b"1", 5);
+    let call = Call {
+        charges: &charges,
+        request,
+        ..Call::default()
+    };
+    let other = rig.limiter.acquire("b", &call).expect("known");
+    assert_eq!(
+        other.decision.standing.expect("limited").remaining,
+        0,
+        "it spent five"
+    );
+    assert_eq!(rig.drain(), 4);
+}
+
+#[test]
+fn a_waiting_call_and_its_retry_have_one_turn_and_the_last_to_leave_gives_it_back() {
+    let rig = Rig::five();
+    assert_eq!(rig.drain(), 5);
+    let first = acquire(&rig, b"1", 2 * SECOND);
+    rig.clock.advance(SECOND / 2);
+    let retry = acquire(&rig, b"1", 2 * SECOND);
+    assert_eq!(retry.decision.wait, SECOND / 2);
+    let (first, retry) = (first.turn.expect("waits"), retry.turn.expect("waits"));
+    assert_eq!(first.comes(), retry.comes());
+    drop(first);
+    assert!(!acquire(&rig, b"2", Duration::ZERO).decision.is_allowed());
+    drop(retry);
+    rig.clock.advance(SECOND / 2);
+    assert_eq!(rig.drain(), 1, "the turn went back");
+}
+
+#[test]
+fn a_name_is_bounded() {
+    let rig = Rig::five();
+    let request = [b'x'; Call::MAX_REQUEST + 1];
+    let (charges, request) = named(&request, 1);
+    let call = Call {
+        charges: &charges,
+        request,
+        ..Call::default()
+    };
+    let refused = rig.limiter.acquire("a", &call).expect_err("too long");
+    assert!(matches!(refused, CallError::Field(_)));
+    assert_eq!(refused.to_string(), "request_id: 129 bytes, limit 128");
+}
+
+#[test]
+fn what_is_remembered_is_forgotten_with_the_tenant_and_with_time() {
+    let rig = Rig::five();
+    assert!(acquire(&rig, b"1", Duration::ZERO).decision.is_allowed());
+    let figures = rig.limiter.figures();
+    assert_eq!((figures.ledgers, figures.remembered), (1, 1));
+    rig.limiter.forget(&tenant("a"));
+    assert!(acquire(&rig, b"1", Duration::ZERO).decision.is_allowed());
+    assert_eq!(rig.drain(), 3, "spent twice");
+    rig.clock.advance(61 * SECOND);
+    rig.limiter.sweep();
+    assert_eq!(rig.limiter.figures().ledgers, 0);
+}

@@ -1,0 +1,76 @@
+use std::time::Duration;
+
+use millpond_core::limit::{Acquired, Call, Verdict};
+
+use crate::rig::{Rig, SECOND, charges_of};
+
+fn patient(rig: &Rig, patience: Duration) -> Acquired {
+    let charges = charges_of(&[("", "", 1)]);
+    let call = Call {
+        charges: &charges,
+        patience,
+        ..Call::default()
+    };
+    rig.limiter.acquire("a", &call).expect("known")
+}
+
+#[test]
+fn callers_that_wait_have_their_turns_in_the_order_they_came() {
+    let rig = Rig::five();
+    assert_eq!(rig.drain(), 5);
+    let start = rig.clock.now();
+    let mut turns = Vec::new();
+    for nth in 1..=3 {
+        let acquired = patient(&rig, 3 * SECOND);
+        assert_eq!(acquired.decision.wait, nth * SECOND);
+        turns.push(acquired.turn.expect("it is still to come"));
+    }
+    let denied = patient(&rig, 3 * SECOND);
+    assert_eq!(denied.decision.verdict, Verdict::OverLimit);
+    assert_eq!(denied.decision.retry_after, 4 * SECOND);
+    rig.clock.advance(SECOND);
+    assert_eq!(rig.drain(), 0, "who comes later does not overtake");
+    for (nth, turn) in turns.into_iter().enumerate() {
+        assert_eq!(
+            turn.comes().since(start),
+            SECOND * (u32::try_from(nth).expect("few") + 1)
+        );
+        turn.take();
+    }
+    rig.clock.advance(2 * SECOND);
+    assert_eq!(rig.drain(), 0);
+    rig.clock.advance(SECOND);
+    assert_eq!(rig.drain(), 1);
+}
+
+#[test]
+fn who_leaves_before_the_turn_gives_back_and_who_had_it_does_not() {
+    let rig = Rig::five();
+    assert_eq!(rig.drain(), 5);
+    let leaver = patient(&rig, SECOND);
+    assert_eq!(leaver.decision.wait, SECOND);
+    drop(leaver.turn);
+    let next = patient(&rig, SECOND);
+    assert_eq!(next.decision.wait, SECOND, "the turn is free again");
+    next.turn.expect("it is still to come").take();
+    rig.clock.advance(SECOND);
+    assert_eq!(rig.drain(), 0);
+    // Long after its turn came, dropping it gives nothing that refill has not given.
+    let late = patient(&rig, SECOND);
+    rig.clock.advance(10 * SECOND);
+    assert_eq!(rig.drain(), 5);
+    drop(late.turn);
+    assert_eq!(rig.drain(), 0);
+}
+
+#[test]
+fn nobody_waits_longer_than_a_minute() {
+    let rig = Rig::five();
+    assert_eq!(rig.drain(), 5);
+    let mut waiting = Vec::new();
+    while let Some(turn) = patient(&rig, Duration::MAX).turn {
+        waiting.push(turn);
+        assert!(waiting.len() <= 60);
+    }
+    assert_eq!(waiting.len(), 60);
+}
