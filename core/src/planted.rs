@@ -55,6 +55,8 @@ bugs! {
     PromoteUnleased = "promote-unleased",
     PromoteUnderBarrier = "promote-under-barrier",
     RefundUnclamped = "refund-unclamped",
+    ReplayForgotten = "replay-forgotten",
+    RetiredUsed = "retired-used",
     SettleAnyToken = "settle-any-token",
     SettledTwice = "settled-twice",
     SettleForgotten = "settle-forgotten",

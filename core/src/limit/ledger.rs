@@ -19,6 +19,7 @@ use super::quota::Ticks;
 use super::replay::Replays;
 use super::reservation::Reservations;
 use crate::cache::TenantId;
+use crate::planted::{Bug, planted};
 use crate::sync::{Map, Mutex};
 use crate::tenant::Entry;
 
@@ -91,7 +92,7 @@ impl Ledgers {
                 }),
             };
             let mut ledger = ledger.lock();
-            if !ledger.retired
+            if (!ledger.retired || planted(Bug::RetiredUsed))
                 && let Some(work) = work.take()
             {
                 return Ok(work(&mut ledger));
