@@ -4,6 +4,8 @@
 mod bound;
 #[path = "limits/decisions.rs"]
 mod decisions;
+#[path = "limits/oracle.rs"]
+mod oracle;
 #[path = "limits/reservations.rs"]
 mod reservations;
 #[path = "limits/retries.rs"]

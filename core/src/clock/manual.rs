@@ -33,4 +33,10 @@ impl ManualClock {
         let to = self.now().after(by);
         self.nanos.store(to.as_nanos(), Ordering::SeqCst);
     }
+
+    /// Moves the clock back, as no clock should.
+    pub fn retreat(&self, by: Duration) {
+        let to = self.now().before(by);
+        self.nanos.store(to.as_nanos(), Ordering::SeqCst);
+    }
 }
