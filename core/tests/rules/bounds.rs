@@ -74,6 +74,31 @@ fn a_promoted_follower_has_the_lease_it_asked_for() {
 }
 
 #[test]
+fn c5_a_follower_that_outlasts_the_lease_succeeds_its_leader_however_late_it_wakes() {
+    let bench = Bench::new();
+    let _dead = bench.lead("k").detach();
+    let follow = |patience| {
+        let want = Want::load_until(bench.clock.now().after(patience));
+        match bench.pond.get(&bench.scope, b"k", want) {
+            Lookup::Follow(follower) => follower,
+            Lookup::Answer(answer) => panic!("somebody leads: {answer:?}"),
+        }
+    };
+    let mut hasty = follow(SECOND * 10 - std::time::Duration::from_nanos(1));
+    let (mut first, mut second) = (follow(SECOND * 10), follow(SECOND * 10));
+    bench.pass(SECOND * 11);
+    let expired = |answer: millpond_core::cache::Answer| answer.reason;
+    let reason = poll(&mut hasty).map(expired);
+    assert_eq!(reason, Some(Some(Reason::WaitExpired)));
+    let _lease = poll(&mut first)
+        .expect("it woke")
+        .lease
+        .expect("the lease ended while it waited");
+    let reason = poll(&mut second).map(expired);
+    assert_eq!(reason, Some(Some(Reason::WaitExpired)), "another leads");
+}
+
+#[test]
 fn c2_a_loader_slower_than_many_leases_is_stored_and_its_loads_at_once_are_bounded() {
     let bench = Bench::with(Policy {
         lease: SECOND,

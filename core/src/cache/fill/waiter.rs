@@ -265,10 +265,13 @@ impl Future for Waiter {
                 Some(outcome) => this.settle(outcome),
                 None => {
                     let now = this.pond.clock().precise();
-                    if now >= this.want.deadline {
-                        this.expired()
-                    } else if now >= this.lease_ends {
+                    // However late it wakes: had it looked in time it would have led,
+                    // and perhaps nobody else is left to.
+                    let promised = this.lease_ends <= this.want.deadline;
+                    if now >= this.lease_ends && promised {
                         this.take_over()
+                    } else if now >= this.want.deadline {
+                        this.expired()
                     } else {
                         return Poll::Pending;
                     }
