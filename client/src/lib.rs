@@ -37,7 +37,7 @@
 //!
 //! | a read… | takes at most |
 //! |---|---|
-//! | by default | `wait` (5 s) for another's load and the `timeout` (2 s) |
+//! | by default | `wait` (20 s) for another's load and the `timeout` (2 s) |
 //! | `within` a time | that time |
 //! | where the sidecar hangs | about the `timeout`, whatever `wait` is |
 //! | where it is known to be away | nothing |

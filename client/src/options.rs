@@ -9,8 +9,8 @@ use crate::value::Version;
 /// [`TenantCache`](crate::TenantCache) for the setters.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    /// How long to follow another's load.
-    pub(crate) wait: Duration,
+    /// How long to follow another's load, if the caller said so.
+    pub(crate) wait: Option<Duration>,
     /// What a call may take in all, instead of the connection's timeout.
     pub(crate) within: Option<Duration>,
     pub(crate) fresh_only: bool,
@@ -28,10 +28,17 @@ pub(crate) struct Options {
     pub(crate) quick: bool,
 }
 
+/// Twice the lease of a policy that says nothing else. A caller that dies keeps the
+/// others from loading for one lease; the one that comes to load then has the second,
+/// and whoever waits behind it sees what it loads.
+const WAIT: Duration = Duration::from_secs(20);
+
 impl Options {
     /// How long to wait for another's load.
     pub(crate) fn patience(&self) -> Duration {
-        self.within.map_or(self.wait, |all| self.wait.min(all))
+        let two_leases = || self.lease.map_or(WAIT, |lease| lease.saturating_mul(2));
+        let wait = self.wait.unwrap_or_else(|| WAIT.max(two_leases()));
+        self.within.map_or(wait, |all| wait.min(all))
     }
 
     pub(crate) fn bypassed(self) -> Self {
@@ -46,7 +53,7 @@ impl Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            wait: Duration::from_secs(5),
+            wait: None,
             within: None,
             fresh_only: false,
             lease: None,
@@ -62,11 +69,14 @@ impl Default for Options {
 /// The setters of every handle, which are one and the same.
 macro_rules! reading {
     () => {
-        /// How long to wait for another's load, instead of the 5 s default. A
+        /// How long to wait for another's load. Default 20 s, or twice this handle's
+        /// [`lease`](Self::lease) if that is longer: a caller that dies while it loads
+        /// holds the others up for one lease, then one of them loads. Where a policy's
+        /// `lease` is longer than its default of 10 s, say more than that here. A
         /// caller's own load may take as long as it likes.
         #[must_use]
         pub fn wait(mut self, wait: std::time::Duration) -> Self {
-            self.options.wait = wait;
+            self.options.wait = Some(wait);
             self
         }
 
@@ -130,3 +140,35 @@ macro_rules! reading {
 }
 
 pub(crate) use reading;
+
+#[cfg(test)]
+mod tests {
+    use millpond_core::cache::Policy;
+
+    use super::*;
+
+    #[test]
+    fn who_says_nothing_outlasts_two_leases() {
+        for policy in [Policy::declared(), Policy::undeclared()] {
+            assert_eq!(Options::default().patience(), policy.lease * 2);
+        }
+        let (short, long) = (Duration::from_secs(1), Duration::from_secs(60));
+        let leasing = |lease| Options {
+            lease: Some(lease),
+            ..Options::default()
+        };
+        assert_eq!(leasing(short).patience(), WAIT);
+        assert_eq!(leasing(long).patience(), long * 2);
+        assert_eq!(leasing(Duration::MAX).patience(), Duration::MAX);
+        let within = |all| Options {
+            within: Some(all),
+            ..leasing(long)
+        };
+        assert_eq!(within(short).patience(), short);
+        let said = Options {
+            wait: Some(Duration::ZERO),
+            ..leasing(long)
+        };
+        assert_eq!(said.patience(), Duration::ZERO);
+    }
+}

@@ -27,7 +27,7 @@ const KEYS: usize = 32;
 const READERS: usize = 16;
 const BULK_READERS: usize = 4;
 const WRITERS: usize = 2;
-/// Less than the 5 s that readers wait.
+/// Less than readers wait.
 const LEASE: Duration = Duration::from_secs(1);
 /// Longer than anything here takes; what takes so long hangs.
 const LONG: Duration = Duration::from_secs(60);

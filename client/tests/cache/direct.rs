@@ -9,7 +9,7 @@ use millpond_client::{Bytes, Error, Held, Item, Loaded, LoadedMany, OnUnavailabl
 use tokio::task::JoinSet;
 
 use crate::away::{FOR_EVER, Far, unavailable};
-use crate::venue::{Down, Loads, in_time, seconds, some, text};
+use crate::venue::{Down, Loads, begin, in_time, seconds, some, text};
 
 /// A network that carries nothing, and a client that knows it: reads go to the origin
 /// without waiting for anything.
@@ -19,15 +19,6 @@ async fn cut_off() -> Far {
     let strict = far.users.clone().on_unavailable(OnUnavailable::Fail);
     unavailable(strict.get("42").await);
     far
-}
-
-/// Asks, up to where another's load is waited for.
-async fn begin<T: std::fmt::Debug>(mut asking: std::pin::Pin<&mut impl Future<Output = T>>) {
-    tokio::select! {
-        biased;
-        read = &mut asking => panic!("the load is not over: {read:?}"),
-        () = std::future::ready(()) => {}
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,7 +129,9 @@ async fn without_the_sidecar_a_leader_that_is_gone_is_replaced() {
                 leading.get_or_load("42", load).await
             });
             first.until_begun(1).await;
-            let mut follower = pin!(far.users.get_or_load("42", second.of("second")));
+            // Its patience ends before the lease does.
+            let following = far.users.clone().wait(seconds(5));
+            let mut follower = pin!(following.get_or_load("42", second.of("second")));
             begin(follower.as_mut()).await;
 
             if panics {
@@ -147,7 +140,6 @@ async fn without_the_sidecar_a_leader_that_is_gone_is_replaced() {
                 leader.abort();
             }
 
-            // Its patience would end before the lease does.
             assert_eq!(text(follower.await), some("second"));
         }
     })

@@ -1,5 +1,6 @@
-//! Slow loaders: their leases are kept for them, up to a bound.
+//! Slow loaders: their leases are kept for them, up to a bound. Dead ones: theirs end.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use millpond_client::{Error, Loaded, LoadedMany, TenantCache};
@@ -7,7 +8,7 @@ use millpond_core::cache::{Lookup, Want};
 use millpond_core::clock::Time;
 
 use crate::everywhere;
-use crate::venue::{Down, Loads, Venue, some, text};
+use crate::venue::{Down, Loads, Venue, begin, policy, some, text};
 
 everywhere!(
     a_loader_of_five_leases_loads_alone,
@@ -111,4 +112,33 @@ fn spawn(
 ) -> tokio::task::JoinHandle<Result<Option<millpond_client::Value>, Error<Down>>> {
     let (users, load) = (users.clone(), loads.of(Loaded::absent()));
     tokio::spawn(async move { users.get_or_load("42", load).await })
+}
+
+#[tokio::test]
+async fn who_follows_a_caller_that_died_comes_to_load_when_its_lease_ends() {
+    let venue = Venue::embedded();
+    let users = venue.users();
+    let scope = venue.core.scope_named("acme", "users");
+    let want = Want::load_until(Time::FAR);
+    let asked = venue.core.get(&scope.expect("it is in use"), b"42", want);
+    let Lookup::Answer(dead) = asked else {
+        panic!("nobody led before")
+    };
+    let loads = Loads::free();
+    let mut followers = [(); 3].map(|()| {
+        let (users, load) = (users.clone(), loads.of("Ada"));
+        Box::pin(async move { text(users.get_or_load("42", load).await) })
+    });
+    for follower in &mut followers {
+        begin(pin!(follower)).await;
+    }
+
+    venue.clock.advance(policy().lease);
+
+    for follower in followers {
+        assert_eq!(follower.await, some("Ada"));
+    }
+    assert_eq!(loads.begun(), 1);
+    assert!(dead.lease.is_some(), "it was never given up");
+    assert_eq!(venue.core.totals().promoted, 1);
 }

@@ -175,6 +175,17 @@ fn start(cache: Config, socket: Option<PathBuf>) -> (ManualClock, Running) {
     (clock, sidecar)
 }
 
+/// Asks, up to where another's load is waited for.
+pub(crate) async fn begin<T: std::fmt::Debug>(
+    mut asking: std::pin::Pin<&mut impl Future<Output = T>>,
+) {
+    tokio::select! {
+        biased;
+        read = &mut asking => panic!("the load is not over: {read:?}"),
+        () = std::future::ready(()) => {}
+    }
+}
+
 /// Ends a test that waits for what never comes.
 pub(crate) async fn in_time(test: impl Future<Output = ()>) {
     let ended = tokio::time::timeout(PATIENCE, test).await;

@@ -246,6 +246,25 @@ async fn the_sidecar_is_told_how_long_a_call_may_take() {
 }
 
 #[tokio::test]
+async fn a_caller_that_says_nothing_waits_for_two_leases() {
+    let waits = Arc::new(watch::Sender::new(None));
+    let told = Arc::clone(&waits);
+    let at = raw::serve(move |call| {
+        if call.method == "Get" {
+            let asked = v1::GetRequest::decode(call.message).expect("a request");
+            told.send_replace(asked.wait_ms);
+            return reply("Get", 1);
+        }
+        reply(&call.method, 0)
+    })
+    .await;
+    let load = || async { Ok::<_, String>("never") };
+    let read = users(at).await.get_or_load("42", load).await;
+    read.expect("it is held");
+    assert_eq!(*waits.borrow(), Some(20_000));
+}
+
+#[tokio::test]
 async fn a_value_larger_than_a_message_used_to_be_is_read() {
     let users = later(v1::GetReply {
         found: Some(v1::get_reply::Found::Value(vec![7; 5 << 20].into())),
