@@ -117,7 +117,9 @@ where
     Fut: Future<Output = Result<LoadedMany<E>, E>> + Send + 'static,
     E: Display + Send + 'static,
 {
-    let until = Instant::now() + options.patience();
+    let patience = options.patience();
+    // `None`: further off than can be said.
+    let until = Instant::now().checked_add(patience);
     let mut read = Read {
         place: place.clone(),
         options,
@@ -128,15 +130,16 @@ where
     let mut pending: Vec<usize> = (0..keys.len()).collect();
     while !pending.is_empty() {
         let before = pending.len();
-        let mut left = Vec::new();
+        let mut later = Vec::new();
         for lot in pending.chunks(read.place.most_keys()) {
-            let wait = until.saturating_duration_since(Instant::now());
-            left.extend(read.lot(lot, wait).await);
+            let left = |until: Instant| until.saturating_duration_since(Instant::now());
+            let wait = until.map_or(patience, left);
+            later.extend(read.lot(lot, wait).await);
         }
-        if left.len() == before {
+        if later.len() == before {
             break; // nothing moved: patience is at an end
         }
-        pending = left;
+        pending = later;
     }
     let expired = |one: Option<One<E>>| one.unwrap_or(Err(Error::WaitExpired));
     read.found.into_iter().map(expired).collect()
@@ -248,24 +251,22 @@ where
     Fut: Future<Output = Result<LoadedMany<E>, E>>,
     E: Display,
 {
-    // One place for the one loader call.
-    let _pass = match leads.iter().find_map(|(_, turn)| turn.as_ref()) {
-        None => None,
-        Some(turn) => match turn.pass().await {
-            Ok(pass) => pass,
-            Err(error) => return leads.iter().map(|_| Err(error.echo())).collect(),
-        },
-    };
+    let turns = leads.iter().filter_map(|(_, turn)| turn.as_ref());
     let keys: Vec<Bytes> = leads.iter().map(|(key, _)| key.clone()).collect();
-    let loading = load(keys);
-    let loaded = if renew {
-        let turns = leads.iter().filter_map(|(_, turn)| turn.as_ref());
-        keeping(turns, loading).await
-    } else {
-        loading.await
+    let mut first = turns.clone();
+    let loading = async {
+        // One place for the one loader call.
+        let _pass = match first.next() {
+            Some(turn) => turn.pass().await?,
+            None => None,
+        };
+        Ok(load(keys).await)
     };
-    drop(_pass);
-    let (found, fills) = judge(loaded, leads.iter().map(|(key, _)| key));
+    let loaded = match keeping(renew, turns, loading).await {
+        Ok(loaded) => loaded,
+        Err(error) => return refused(&leads, &error),
+    };
+    let (mut found, fills) = judge(loaded, leads.iter().map(|(key, _)| key));
     let mut settled = Vec::new();
     let mut whose = Vec::new();
     for (at, ((_, turn), fill)) in leads.into_iter().zip(fills).enumerate() {
@@ -274,7 +275,6 @@ where
             whose.push(at);
         }
     }
-    let mut found = found;
     for (at, version) in whose.into_iter().zip(settle_many(settled).await) {
         found[at] = match std::mem::replace(&mut found[at], Ok(None)) {
             Ok(Some(value)) => Ok(Some(value.stored_as(version))),
@@ -282,6 +282,11 @@ where
         };
     }
     found
+}
+
+/// Nobody may load now: that is said of each key.
+fn refused<E>(leads: &[(Bytes, Option<Turn>)], error: &Error) -> Vec<One<E>> {
+    leads.iter().map(|_| Err(error.echo())).collect()
 }
 
 /// What each key's caller gets, and what its turn is settled with.

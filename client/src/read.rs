@@ -148,19 +148,20 @@ where
     Fut: Future<Output = Result<Revalidated, E>>,
     E: Display,
 {
-    let pass = match turn.pass().await {
-        Ok(pass) => pass,
-        Err(error) => return Led::Rejected(error),
-    };
+    let mut pass = None;
     let mut etag = turn.etag().filter(|_| conditional);
     loop {
         let asked = etag.take();
         let confirms = asked.is_some();
-        let loading = load(Context { etag: asked });
-        let loaded = if renew {
-            keeping(std::iter::once(&turn), loading).await
-        } else {
-            loading.await
+        let loading = async {
+            if pass.is_none() {
+                pass = Some(turn.pass().await?);
+            }
+            Ok(load(Context { etag: asked }).await)
+        };
+        let loaded = match keeping(renew, std::iter::once(&turn), loading).await {
+            Ok(loaded) => loaded,
+            Err(error) => return Led::Rejected(error),
         };
         let loaded = match loaded {
             Ok(Revalidated(Found::Loaded(loaded))) => loaded,

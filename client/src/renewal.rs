@@ -1,4 +1,4 @@
-//! Keeping leases while a loader runs.
+//! Keeping leases while a loader waits for its place and runs.
 //!
 //! Each time half of what is left of a lease has passed it is renewed, beside the
 //! loader and never in its way. What cannot be renewed is left to run out: then
@@ -20,13 +20,15 @@ use crate::reply::Turn;
 /// stopped in between.
 const LEAST: Duration = Duration::from_millis(10);
 
-/// Runs `load` to its end, and keeps `turns` until then.
+/// Runs `load` to its end, and keeps `turns` until then if they are to be renewed.
 pub(crate) async fn keeping<'a, T>(
+    renew: bool,
     turns: impl Iterator<Item = &'a Turn> + Clone,
     load: impl Future<Output = T>,
 ) -> T {
     let mut load = pin!(load);
-    let Some(mut lasts) = turns.clone().map(Turn::lasts).min() else {
+    let shortest = turns.clone().map(Turn::lasts).min();
+    let Some(mut lasts) = shortest.filter(|_| renew) else {
         return load.await;
     };
     let mut short = false;

@@ -30,7 +30,7 @@ impl Turn {
         }
     }
 
-    /// How long it excluded others when it was granted.
+    /// How long it excludes others from now on, if it was not renewed.
     pub(crate) fn lasts(&self) -> Duration {
         self.lease.expires_in()
     }

@@ -113,9 +113,10 @@ impl Turn {
         &self.0.right().etag
     }
 
-    /// How long it excluded others when it was granted.
+    /// How long it excludes others from now on, if it was not renewed.
     pub(crate) fn lasts(&self) -> Duration {
-        wire::duration(self.0.right().lease.expires_in_ms)
+        let ends = self.0.right().ends;
+        ends.saturating_duration_since(Instant::now())
     }
 
     /// Asks for more time; how long it lasts from now on, `None` when it is void.

@@ -23,6 +23,7 @@ everywhere!(
     a_cache_that_is_switched_off_loads_all_keys_in_one_call,
     a_bulk_follower_waits_no_longer_than_it_said,
     more_bytes_than_a_message_takes_are_stored_and_read_back,
+    a_bulk_read_may_wait_for_ever,
 );
 
 /// What each call was asked for; it finds `value of <key>` once it is opened.
@@ -387,4 +388,10 @@ async fn more_bytes_than_a_message_takes_are_stored_and_read_back(venue: Venue) 
         let value = one.expect("it answers").value().expect("it is held");
         assert_eq!(value[..], large(key));
     }
+}
+
+async fn a_bulk_read_may_wait_for_ever(venue: Venue) {
+    let patient = venue.users().wait(std::time::Duration::MAX);
+    let found = patient.get_many_or_load(["a"], Calls::free().loader());
+    assert_eq!(texts(found.await), values(&["a"]));
 }

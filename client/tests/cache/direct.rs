@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use millpond_client::{Bytes, Error, Held, Item, Loaded, LoadedMany, OnUnavailable, Value};
+use millpond_client::{
+    Bytes, Error, Held, Item, Loaded, LoadedMany, OnUnavailable, TenantCache, Value,
+};
 use tokio::task::JoinSet;
 
 use crate::away::{FOR_EVER, Far, unavailable};
@@ -243,4 +245,51 @@ async fn without_the_sidecar_bulk_followers_take_what_began_after_they_asked() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_sidecar_who_queues_keeps_its_lease() {
+    in_time(async {
+        let far = Far::with(|config| {
+            let config = config.on_unavailable(OnUnavailable::LoadDirectly);
+            config.direct_loads(1, 2)
+        })
+        .await;
+        far.proxy.shut();
+        let strict = far.users.clone().on_unavailable(OnUnavailable::Fail);
+        unavailable(strict.get("42").await);
+        let users = far.users.clone().wait(FOR_EVER);
+        let loads = Loads::held();
+        let read = |users: &TenantCache, key: &'static str| {
+            let (users, load) = (users.clone(), loads.of("Ada"));
+            begun(async move { users.get_or_load(key, load).await })
+        };
+        let running = read(&users, "running").await;
+        // Two queue: one that keeps its lease, and one whose longer lease ends.
+        let keeps = users.clone().lease(Duration::from_millis(1_000));
+        let kept = read(&keeps, "kept").await;
+        let lets_go = users.clone().lease(Duration::from_millis(1_500));
+        let ended = read(&lets_go.renew(false), "ended").await;
+        let behind_kept = read(&users, "kept").await;
+        let behind_ended = read(&users, "ended").await;
+
+        // It comes to load, and there is no place in the queue.
+        let refused = behind_ended.await.expect("no panic");
+        assert!(matches!(refused, Err(Error::Shed { .. })), "{refused:?}");
+        loads.open();
+
+        for reading in [running, kept, ended, behind_kept] {
+            assert_eq!(text(reading.await.expect("no panic")), some("Ada"));
+        }
+    })
+    .await;
+}
+
+/// A task whose future was polled once.
+async fn begun<T: std::fmt::Debug + Send + 'static>(
+    asking: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    let mut asking = Box::pin(asking);
+    begin(asking.as_mut()).await;
+    tokio::spawn(asking)
 }
