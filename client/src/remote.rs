@@ -1,6 +1,7 @@
 //! The cache of the sidecar beside this process, over gRPC.
 //!
-//! One call is one round trip with a deadline that the sidecar knows too. A call
+//! One call is one round trip with a deadline that the sidecar knows too, and that
+//! holds here for the whole of its reply, whatever the sidecar makes of it. A call
 //! that the sidecar did not process, as when it drains, goes out again on another
 //! connection; one whose fate is unknown goes out again once, if that does no harm
 //! ([`rpc`]). Making connections again is the [`pool`]'s. Whether callers load
@@ -23,7 +24,8 @@ mod wire;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
+use tonic::Status;
 
 use crate::direct::{DirectLoads, OnUnavailable};
 use crate::error::Error;
@@ -82,9 +84,13 @@ impl Remote {
             let live = self.pool.live(until).await?;
             let mut request = tonic::Request::new(message());
             request.set_timeout(until.saturating_duration_since(Instant::now()));
-            let status = match M::send(live.client(), request).await {
-                Ok(reply) => return Ok((reply.into_inner(), live)),
-                Err(status) => status,
+            let sent = timeout_at(until, M::send(live.client(), request));
+            let status = match sent.await {
+                Ok(Ok(reply)) => return Ok((reply.into_inner(), live)),
+                Ok(Err(status)) => status,
+                // The library's own timer, which says the same, ends with the reply's
+                // head: a reply that begins need not end.
+                Err(_) => Status::deadline_exceeded("Timeout expired"),
             };
             let again = match Fate::of(&status) {
                 Fate::Answered => return Err(wire::error(status)),

@@ -11,9 +11,11 @@ mod invalidation;
 #[cfg(feature = "json")]
 mod json;
 mod leases;
+mod peer;
 mod proxy;
 mod refresh;
 mod sidecar;
+mod streams;
 mod values;
 mod venue;
 mod versions;
