@@ -17,6 +17,7 @@ mod live;
 mod many;
 mod pool;
 mod rpc;
+mod trace;
 mod turn;
 mod unheard;
 mod wire;
@@ -34,6 +35,7 @@ use fate::Fate;
 use live::Live;
 use pool::Pool;
 use rpc::Rpc;
+use trace::{TRACEPARENT, Tracer};
 
 pub use config::RemoteConfig;
 pub(crate) use distant::Distant;
@@ -51,6 +53,8 @@ pub(crate) struct Remote {
     direct: OnceLock<Arc<DirectLoads>>,
     direct_at_once: usize,
     direct_queued: usize,
+    /// Who knows the caller's span.
+    tracer: Option<Tracer>,
     /// Where abandoned rights are given back.
     runtime: tokio::runtime::Handle,
 }
@@ -79,11 +83,16 @@ impl Remote {
         message: impl Fn() -> M,
     ) -> Result<(M::Reply, Arc<Live>), Error> {
         let until = Instant::now() + time.min(LONGEST_CALL);
+        let traceparent = self.tracer.as_ref().and_then(Tracer::traceparent);
         let (mut unsent, mut lost) = (0, false);
         loop {
             let live = self.pool.live(until).await?;
             let mut request = tonic::Request::new(message());
             request.set_timeout(until.saturating_duration_since(Instant::now()));
+            if let Some(traceparent) = &traceparent {
+                let metadata = request.metadata_mut();
+                metadata.insert(TRACEPARENT, traceparent.clone());
+            }
             let sent = timeout_at(until, M::send(live.client(), request));
             let status = match sent.await {
                 Ok(Ok(reply)) => return Ok((reply.into_inner(), live)),

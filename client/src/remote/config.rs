@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::Remote;
 use super::address::Address;
 use super::pool::Pool;
+use super::trace::Tracer;
 use crate::direct::OnUnavailable;
 use crate::error::Error;
 use crate::millpond::Millpond;
@@ -38,6 +39,7 @@ pub struct RemoteConfig {
     away: OnUnavailable,
     direct_at_once: usize,
     direct_queued: usize,
+    tracer: Option<Tracer>,
 }
 
 impl RemoteConfig {
@@ -57,6 +59,7 @@ impl RemoteConfig {
             away: OnUnavailable::Fail,
             direct_at_once: 16,
             direct_queued: 1_024,
+            tracer: None,
         })
     }
 
@@ -102,6 +105,37 @@ impl RemoteConfig {
         self
     }
 
+    /// Sends the caller's trace context with each call, so that the sidecar's spans
+    /// stand under the caller's own. Default: none is sent.
+    ///
+    /// `current` is asked once as each call begins, where it is made: in the task that
+    /// polls the read or the write. It returns a `traceparent` as
+    /// [W3C Trace Context](https://www.w3.org/TR/trace-context/#traceparent-header)
+    /// has it, `00-<32 hex digits>-<16>-<2>`, in lower case; what is not of that form
+    /// is not sent. It must be quick and not panic. What a handle does behind its
+    /// caller's back (refreshing what is stale, giving up a lease) asks too, in a task
+    /// of its own, where most tracers know of no span.
+    ///
+    /// ```
+    /// # use millpond_client::RemoteConfig;
+    /// # fn of_the_current_span() -> Option<String> { None }
+    /// # fn configure() -> Result<(), millpond_client::Error> {
+    /// // With OpenTelemetry: `TraceContextPropagator` injects into a map, of which
+    /// // this is the entry `traceparent`.
+    /// let config = RemoteConfig::new("http://127.0.0.1:7470")?
+    ///     .propagate(of_the_current_span);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn propagate(
+        mut self,
+        current: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.tracer = Some(Tracer::new(current));
+        self
+    }
+
     /// Connects, and asks the sidecar what it is.
     ///
     /// # Errors
@@ -136,6 +170,7 @@ impl RemoteConfig {
             direct: OnceLock::new(),
             direct_at_once: self.direct_at_once,
             direct_queued: self.direct_queued,
+            tracer: self.tracer.clone(),
             runtime,
         }
     }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use millpond_client::RemoteConfig;
 use millpond_proto::v1;
 use millpond_sidecar::config::Tracing;
 use millpond_sidecar::{Config, Running};
@@ -104,6 +105,41 @@ async fn a_call_is_a_span_under_its_callers_and_says_what_came_of_it() {
     assert!(!format!("{spans:?}").contains("secret-key"));
     let resource = &collector.resources()[0];
     assert_eq!(words(&resource.attributes)["service.name"], "millpond");
+}
+
+#[tokio::test]
+async fn the_clients_calls_carry_their_callers_span() {
+    let collector = Collector::start().await;
+    let running = traced(&collector.endpoint, 0.0);
+    let address = running.tcp().expect("it listens on TCP").to_string();
+    let config = RemoteConfig::new(&address).expect("the address is one");
+    let config = config.propagate(|| SPAN.try_with(ToString::to_string).ok());
+    let pond = config.connect().await.expect("it answers");
+    let users = pond.cache("users").expect("a name").tenant("acme");
+    let users = users.expect("a name");
+    let load = || async { Ok::<_, String>("Ada") };
+
+    let inside = SPAN.scope(SAMPLED, users.get_or_load("42", load));
+    inside.await.expect("it loads");
+    users.get("42").await.expect("it answers"); // under no span
+    let broken = SPAN.scope("00-zz-yy-01", users.invalidate("42"));
+    broken.await.expect("it takes effect");
+    drop((users, pond));
+    end(running).await;
+
+    let spans = collector.spans();
+    let names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
+    let method = |name| format!("millpond.v1.CacheService/{name}");
+    assert_eq!(names, [method("Get"), method("Fill")]);
+    for span in &spans {
+        assert_eq!(span.trace_id, TRACE);
+        assert_eq!(span.parent_span_id, PARENT);
+    }
+}
+
+tokio::task_local! {
+    /// The span of the task, as a tracer keeps it.
+    static SPAN: &'static str;
 }
 
 #[tokio::test]
