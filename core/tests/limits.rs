@@ -1,5 +1,7 @@
 //! What a limiter promises, on a clock that is moved by hand.
 
+#[path = "limits/attack.rs"]
+mod attack;
 #[path = "limits/bound.rs"]
 mod bound;
 #[path = "limits/decisions.rs"]
