@@ -194,6 +194,18 @@ fn each_way_to_fail_has_a_status_and_a_sentence() {
             "--all",
         ),
         (
+            ":7470",
+            &["get", "acme", "users", "42"],
+            2,
+            "has no host; expected unix:/path/to.sock or http://host:port",
+        ),
+        (
+            &here,
+            &["bench", "--zipf", "1", "--addr", &here, "--probe", ":7472"],
+            2,
+            "expected HOST:PORT",
+        ),
+        (
             "nowhere",
             &["get", "acme", "users", "42"],
             2,
@@ -233,30 +245,84 @@ fn each_way_to_fail_has_a_status_and_a_sentence() {
 
 #[test]
 fn the_statuses_are_in_the_help_of_each_command() {
-    for command in ["get", "set", "invalidate"] {
-        let help = done("", &[command, "--help"]);
+    for command in [
+        &["get"][..],
+        &["set"],
+        &["invalidate"],
+        &["mode"],
+        &["explain", "key"],
+        &["top"],
+        &["reload"],
+        &["drain"],
+    ] {
+        let help = done("", &[command, &["--help"]].concat());
         let help = String::from_utf8(help).expect("help is text");
         for words in ["Examples:", "Exit status:", "  4  the sidecar refused"] {
-            assert!(help.contains(words), "{command}: {words} is not in\n{help}");
+            assert!(
+                help.contains(words),
+                "{command:?}: {words} is not in\n{help}"
+            );
         }
     }
 }
 
 #[test]
 fn every_shell_is_told_of_every_command() {
+    let help = String::from_utf8(done("", &["--help"])).expect("help is text");
+    let (_, list) = help.split_once("Commands:\n").expect("they are listed");
+    let commands = list.lines().map_while(|line| line.strip_prefix("  "));
+    // What they are for goes on below the first of them.
+    let commands = commands.filter(|line| !line.starts_with(' '));
+    let commands: Vec<_> = commands
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(commands.contains(&"explain"), "{commands:?}");
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = done("", &["completions", shell]);
         let script = String::from_utf8(script).expect("it is text");
-        for word in [
-            "serve",
-            "bench",
-            "demo",
-            "get",
-            "set",
-            "invalidate",
-            "settle-ms",
-        ] {
+        for word in commands.iter().chain(&["settle-ms"]) {
             assert!(script.contains(word), "{shell}: {word} is not in it");
         }
     }
+}
+
+#[test]
+fn whoever_closes_the_pipe_has_read_enough() {
+    /// More than a pipe holds.
+    const VALUE: usize = 512 << 10;
+    let sidecar = sidecar();
+    let address = address(&sidecar);
+    let set = ["set", "acme", "users", "42", "-"];
+    let output = millpond(&address, &set, &vec![b'a'; VALUE]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let mut get = Command::new(env!("CARGO_BIN_EXE_millpond"));
+    get.args(["get", "acme", "users", "42"]);
+    get.env("MILLPOND_ADDR", &address).stdin(Stdio::null());
+    let mut get = get
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary was built for the test");
+    drop(get.stdout.take());
+    let output = get.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        stderr(&output).starts_with("524288 bytes"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn the_room_of_a_cache_that_runs_already_is_not_made_up() {
+    let sidecar = sidecar();
+    let address = address(&sidecar);
+    let bench = ["bench", "--zipf", "20", "--accesses", "100", "--quiet"];
+    let told = done(&address, &[&bench[..], &["--addr", &address]].concat());
+    let told = String::from_utf8(told).expect("it is text");
+    assert!(told.starts_with("zipf-20: 100 accesses of "), "{told}");
+    assert!(!told.contains("room for"), "{told}");
+    let sized = ["--addr", &address, "--capacity-entries", "5"];
+    let output = millpond(&address, &[&bench[..], &sized].concat(), b"");
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
 }

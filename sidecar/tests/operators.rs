@@ -1,11 +1,13 @@
 //! What operators call, as they call it: the real binary against a sidecar of the test's
 //! own.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output, Stdio};
 
 use millpond_core::cache::{CacheName, Mode};
+use millpond_sidecar::config::{settings, time};
 use millpond_sidecar::{Config, Running, Sidecar};
+use serde_json::Value;
 
 fn sidecar() -> (Running, SocketAddr) {
     let running = Sidecar::start(Config::on_free_ports()).expect("it starts");
@@ -78,4 +80,153 @@ fn a_variable_that_is_empty_names_no_file() {
     let checked = check.env("MILLPOND_CONFIG", "").output();
     let (status, said) = said(&checked.expect("the binary was built for the test"));
     assert_eq!(status, Some(0), "{said}");
+}
+
+/// A command that speaks to the cache, and to whom its operators speak.
+fn cache(sidecar: &Running, admin: impl ToString, arguments: &[&str]) -> Output {
+    let address = sidecar.tcp().expect("it listens on TCP");
+    let mut command = millpond(arguments);
+    command.env("MILLPOND_ADDR", format!("http://{address}"));
+    command.env("MILLPOND_ADMIN", admin.to_string());
+    command.output().expect("the binary was built for the test")
+}
+
+fn warned(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_tenant_is_invalidated_in_all_its_caches_and_no_other() {
+    let (sidecar, admin) = sidecar();
+    let all = [("acme", "users"), ("acme", "carts"), ("other", "users")];
+    for (tenant, name) in all {
+        let set = cache(&sidecar, admin, &["set", tenant, name, "42", "Ada"]);
+        assert_eq!(set.status.code(), Some(0), "{}", warned(&set));
+    }
+    let whole = [
+        "invalidate",
+        "acme",
+        "--whole-tenant",
+        "--why",
+        "left",
+        "--json",
+    ];
+    let (status, told) = said(&cache(&sidecar, admin, &whole));
+    let told: Value = serde_json::from_str(&told).expect("one JSON value, and nothing else");
+    assert_eq!((status, &told["durability"]), (Some(0), &"local".into()));
+    for (tenant, name) in all {
+        let got = cache(&sidecar, admin, &["get", tenant, name, "42"]);
+        let held = i32::from(tenant == "acme");
+        assert_eq!(got.status.code(), Some(held), "{tenant} {name}");
+    }
+    for more in [&["users"][..], &["--soft"], &["--tag", "a"], &["--all"]] {
+        let mixed = [&["invalidate", "acme", "--whole-tenant"][..], more].concat();
+        let (status, why) = said(&cache(&sidecar, admin, &mixed));
+        assert_eq!(status, Some(2), "{more:?}: {why}");
+    }
+}
+
+#[test]
+fn a_cache_that_nobody_knows_is_warned_of_and_one_in_use_is_not() {
+    let (sidecar, admin) = sidecar();
+    let mode = at(admin, &["mode", "usres", "bypass", "--for", "1h", "--json"]);
+    assert!(warned(&mode).contains("usres: neither declared nor in use"));
+    let told: Value = serde_json::from_slice(&mode.stdout).expect("one JSON value");
+    assert_eq!(
+        (mode.status.code(), &told["known"]),
+        (Some(0), &false.into())
+    );
+    assert_eq!(told["ends_in_ms"], 3_600_000);
+    let gone = cache(&sidecar, admin, &["invalidate", "acme", "uesrs", "--all"]);
+    assert_eq!(gone.status.code(), Some(0));
+    assert!(warned(&gone).contains("uesrs: neither declared nor in use"));
+
+    let set = cache(&sidecar, admin, &["set", "acme", "users", "42", "Ada"]);
+    assert_eq!(set.status.code(), Some(0), "{}", warned(&set));
+    let gone = cache(&sidecar, admin, &["invalidate", "acme", "users", "--all"]);
+    assert_eq!(
+        (gone.status.code(), warned(&gone)),
+        (Some(0), String::new())
+    );
+    let mode = at(admin, &["mode", "users", "on"]);
+    assert_eq!(
+        (mode.status.code(), warned(&mode)),
+        (Some(0), String::new())
+    );
+    // Of another sidecar's caches nothing follows for this one's, nor of nobody's.
+    let (_other, others) = self::sidecar();
+    for admin in [others.to_string(), "127.0.0.1:1".to_owned()] {
+        let gone = cache(&sidecar, &admin, &["invalidate", "acme", "unknown", "1"]);
+        assert_eq!(
+            (gone.status.code(), warned(&gone)),
+            (Some(0), String::new())
+        );
+    }
+}
+
+#[test]
+fn an_address_without_a_host_is_told_what_is_expected() {
+    for command in [&["mode"][..], &["drain"], &["reload"]] {
+        let (status, why) = said(&at(":7471", command));
+        assert_eq!(status, Some(2), "{command:?}: {why}");
+        assert!(
+            why.contains("expected HOST:PORT, such as 127.0.0.1:7471"),
+            "{why}"
+        );
+    }
+}
+
+#[test]
+fn that_it_drains_is_not_said_of_a_sidecar_that_never_answered() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let admin = silent.local_addr().expect("it is bound");
+    let (status, why) = said(&at(admin, &["drain", "--wait", "200ms"]));
+    assert_eq!(status, Some(3), "{why}");
+    assert!(
+        why.contains("has not said that it has drained, after 200ms"),
+        "{why}"
+    );
+}
+
+#[test]
+fn what_is_explained_in_words_is_in_the_json_too() {
+    let (sidecar, admin) = sidecar();
+    let set = cache(&sidecar, admin, &["set", "acme", "users", "42", "Ada"]);
+    assert_eq!(set.status.code(), Some(0), "{}", warned(&set));
+    let explained = at(admin, &["explain", "key", "acme", "users", "42", "--json"]);
+    let told: Value = serde_json::from_slice(&explained.stdout).expect("one JSON value");
+    assert_eq!(told["entry"]["state"], "fresh");
+    let in_force = &told["cache"];
+    assert_eq!(
+        (&in_force["mode"], &in_force["declared"]),
+        (&"on".into(), &false.into())
+    );
+    assert_eq!(
+        (&in_force["fresh_ms"], &in_force["stale_ms"]),
+        (&30_000.into(), &0.into())
+    );
+}
+
+#[test]
+fn the_schema_is_printed_whichever_file_the_environment_names() {
+    let mut check = millpond(&["check", "--schema"]);
+    let printed = check.env("MILLPOND_CONFIG", "/no/such/file").output();
+    let printed = printed.expect("the binary was built for the test");
+    assert_eq!(printed.status.code(), Some(0), "{}", warned(&printed));
+    assert!(printed.stdout.starts_with(b"{"));
+}
+
+#[test]
+fn a_flag_that_takes_a_time_says_so() {
+    let help = millpond(&["serve", "--help"]).output();
+    let help = help.expect("the binary was built for the test").stdout;
+    let help = String::from_utf8(help).expect("help is text");
+    let mut times = 0;
+    for setting in settings() {
+        let is_time = time(&setting.default).is_some() && setting.default.parse::<u64>().is_err();
+        times += u32::from(is_time);
+        let told = help.contains(&format!("--{} <TIME>", setting.flag));
+        assert_eq!(told, is_time, "{}", setting.flag);
+    }
+    assert!(times >= 3, "{times}");
 }

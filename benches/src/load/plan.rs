@@ -52,8 +52,8 @@ pub struct Plan {
     pub accesses: Vec<u64>,
     /// How many different keys these are.
     pub distinct: u64,
-    /// Entries the cache has room for.
-    pub entries: u64,
+    /// Entries the cache has room for; nothing when it is another's, who knows.
+    pub entries: Option<u64>,
     /// Tasks that take accesses from the list, at once.
     pub callers: usize,
     /// Where values come from.
@@ -61,19 +61,20 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A replay of a trace, or of its first `limit` accesses.
+    /// A replay of a trace, or of its first `limit` accesses. Without `room` the cache is
+    /// another's, and has what it has.
     #[must_use]
     pub fn new(
         mut trace: Trace,
         limit: Option<usize>,
-        room: Room,
+        room: Option<Room>,
         callers: usize,
         origin: Origin,
     ) -> Self {
         trace.accesses.truncate(limit.unwrap_or(usize::MAX));
         let distinct = trace.distinct() as u64;
         Self {
-            entries: room.entries(distinct),
+            entries: room.map(|room| room.entries(distinct)),
             name: trace.name,
             accesses: trace.accesses,
             distinct,
@@ -82,10 +83,10 @@ impl Plan {
         }
     }
 
-    /// The bytes that room for its entries comes to.
+    /// The bytes that room for its entries comes to; 0 when the cache is another's.
     #[must_use]
     pub fn budget(&self) -> u64 {
-        self.entries * entry_bytes(self.origin.value_bytes)
+        self.entries.unwrap_or(0) * entry_bytes(self.origin.value_bytes)
     }
 }
 
@@ -132,13 +133,15 @@ mod tests {
             name: "t".to_owned(),
             accesses: (0..100).chain(0..100).collect(),
         };
-        let plan = |limit, room| Plan::new(trace.clone(), limit, room, 4, Origin::default());
+        let plan = |limit, room| Plan::new(trace.clone(), limit, Some(room), 4, Origin::default());
         let tenth = plan(None, Room::Percent(10.0));
-        assert_eq!((tenth.distinct, tenth.entries), (100, 10));
+        assert_eq!((tenth.distinct, tenth.entries), (100, Some(10)));
         assert_eq!(tenth.budget(), 10 * (ENTRY_OVERHEAD as u64 + 16 + 128));
         let cut = plan(Some(50), Room::Percent(10.0));
-        assert_eq!((cut.accesses.len(), cut.entries), (50, 5));
-        assert_eq!(plan(None, Room::Entries(7)).entries, 7);
-        assert_eq!(plan(None, Room::Percent(0.0)).entries, 1);
+        assert_eq!((cut.accesses.len(), cut.entries), (50, Some(5)));
+        assert_eq!(plan(None, Room::Entries(7)).entries, Some(7));
+        assert_eq!(plan(None, Room::Percent(0.0)).entries, Some(1));
+        let others = Plan::new(trace.clone(), None, None, 4, Origin::default());
+        assert_eq!((others.entries, others.budget()), (None, 0));
     }
 }

@@ -28,8 +28,8 @@ pub struct Replay {
     pub accesses: u64,
     /// Different keys among them.
     pub distinct: u64,
-    /// Entries the cache had room for.
-    pub entries: u64,
+    /// Entries the cache had room for; nothing when it was another's.
+    pub entries: Option<u64>,
     /// Callers at once.
     pub callers: usize,
     /// From the first access to the last answer.
@@ -136,10 +136,14 @@ pub(super) fn one_line(found: &impl Serialize) -> String {
 
 impl fmt::Display for Replay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let room = self
+            .entries
+            .map(|entries| format!(", room for {entries} entries"));
+        let room = room.unwrap_or_default();
         writeln!(
             f,
-            "{}: {} accesses of {} keys by {} callers, room for {} entries",
-            self.trace, self.accesses, self.distinct, self.callers, self.entries
+            "{}: {} accesses of {} keys by {} callers{}",
+            self.trace, self.accesses, self.distinct, self.callers, room
         )?;
         let mut row = |name: &str, value: String| writeln!(f, "  {name:<18} {value}");
         row("duration", format!("{:.2} s", self.seconds))?;
@@ -205,7 +209,7 @@ mod tests {
     use crate::trace::Trace;
 
     async fn replayed(trace: Trace, room: Room, origin: Origin) -> Replay {
-        let plan = Plan::new(trace, None, room, 8, origin);
+        let plan = Plan::new(trace, None, Some(room), 8, origin);
         let target = Target::embedded(plan.budget());
         replay(plan, &target, |_| ()).await.unwrap()
     }
@@ -258,6 +262,9 @@ mod tests {
         );
         assert_eq!(json["latencies"][0]["name"], "hit");
 
+        assert!(told.contains("room for "), "{told}");
+        found.entries = None;
+        assert!(!found.to_string().contains("room for "), "{found}");
         found.loads += 1;
         assert!(found.fault().unwrap().contains("DOES NOT HOLD"));
         found.wrong_values = 2;

@@ -12,6 +12,9 @@ use millpond_benches::load::target::{Target, TargetError};
 use millpond_benches::load::value::MIN_VALUE_BYTES;
 use millpond_benches::load::worker::{Progress, replay};
 use millpond_benches::trace::Trace;
+use millpond_sidecar::DEFAULT_PROBE;
+
+use super::operator;
 
 /// What a herd's cache may hold: its keys are few.
 const HERD_BUDGET: u64 = 64 << 20;
@@ -64,11 +67,16 @@ pub(crate) struct Bench {
     limit: Option<usize>,
 
     /// Room for so many of a hundred different keys
-    #[arg(long, value_name = "PERCENT", default_value_t = 10.0)]
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        default_value_t = 10.0,
+        conflicts_with = "addr"
+    )]
     capacity_percent: f64,
 
     /// Room for so many entries
-    #[arg(long, value_name = "N", conflicts_with = "capacity_percent")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["capacity_percent", "addr"])]
     capacity_entries: Option<u64>,
 
     /// How long the origin takes for a load
@@ -99,7 +107,7 @@ pub(crate) struct Bench {
     addr: Option<String>,
 
     /// Where that sidecar's metrics are, to check that loads and leases add up
-    #[arg(long, value_name = "HOST:PORT", requires = "addr")]
+    #[arg(long, value_name = "HOST:PORT", requires = "addr", value_parser = probe)]
     probe: Option<String>,
 
     /// Bytes of a value; at least 32
@@ -126,6 +134,19 @@ pub(crate) struct Bench {
     /// Do not tell how far it is
     #[arg(long)]
     quiet: bool,
+}
+
+/// Where a sidecar's metrics are.
+fn probe(text: &str) -> Result<String, String> {
+    let expected = || {
+        format!(
+            "expected HOST:PORT, such as 127.0.0.1:{}",
+            DEFAULT_PROBE.port()
+        )
+    };
+    operator::is_host_and_port(text)
+        .then(|| text.to_owned())
+        .ok_or_else(expected)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -160,9 +181,11 @@ async fn replayed(bench: &Bench) -> Result<(), String> {
         (None, Some(keys)) => zipf(keys, bench.accesses).map_err(|error| error.to_string())?,
         (None, None) => return Err("nothing to replay: --trace FILE or --zipf KEYS".to_owned()),
     };
-    let room = match bench.capacity_entries {
-        Some(entries) => Room::Entries(entries),
-        None => Room::Percent(bench.capacity_percent),
+    let room = match (&bench.addr, bench.capacity_entries) {
+        // Nobody here gave that one its room.
+        (Some(_), _) => None,
+        (None, Some(entries)) => Some(Room::Entries(entries)),
+        (None, None) => Some(Room::Percent(bench.capacity_percent)),
     };
     let callers = bench.callers as usize;
     let plan = Plan::new(trace, bench.limit, room, callers, bench.origin());

@@ -42,11 +42,15 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// Writes them to stdout as they are.
+/// Writes them to stdout as they are. Whoever closes a pipe has read enough.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
-    Ok(written.map_err(|error| format!("stdout: {error}"))?)
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::from(format!("stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

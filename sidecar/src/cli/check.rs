@@ -9,6 +9,7 @@ use clap::Args;
 use millpond_sidecar::config::{DEFAULT_FILE, FILE_VARIABLE, Mistake, Place, Reading, schema};
 use serde_json::{Value, json};
 
+use super::bytes;
 use super::overrides::{Overrides, file_name, file_or_usual};
 
 /// Nothing is wrong.
@@ -27,7 +28,7 @@ const MOST: u64 = 2 << 20;
 /// expected. Stricter than serve: a key that means nothing is a mistake.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Exit codes: 0 nothing is wrong, 1 something is, 2 it cannot be read.
+    after_help = "Exit status: 0 nothing is wrong, 1 something is, 2 it cannot be read.
 
 Examples:
   millpond check millpond.yaml
@@ -45,8 +46,8 @@ pub(crate) struct Check {
     #[arg(long)]
     json: bool,
 
-    /// Print the JSON Schema of the file and check nothing
-    #[arg(long, conflicts_with_all = ["file", "effective", "json"])]
+    /// Print the JSON Schema of the file and check nothing, whichever file is named
+    #[arg(long, conflicts_with_all = ["effective", "json"])]
     schema: bool,
 
     /// Print what would be in force, as YAML, and where each value comes from
@@ -98,19 +99,16 @@ pub(crate) fn run(check: Check) -> ExitCode {
     said(&page, code)
 }
 
-/// Prints a page. A closed stdout is no mistake of the file's.
+/// Prints a page.
 fn said(page: &str, code: u8) -> ExitCode {
-    let mut stdout = io::stdout();
-    let written = stdout
-        .write_all(page.as_bytes())
-        .and_then(|()| stdout.flush());
-    match written {
-        // Whoever closes a pipe has read enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            drop(writeln!(io::stderr(), "millpond: stdout: {error}"));
+    match bytes::print(page.as_bytes()) {
+        Ok(()) => ExitCode::from(code),
+        Err(failure) => {
+            // Without a stderr there is nobody to tell. A page that cannot be written is
+            // no mistake of the file's.
+            drop(writeln!(io::stderr(), "millpond: {failure}"));
             ExitCode::from(UNREADABLE)
         }
-        _ => ExitCode::from(code),
     }
 }
 

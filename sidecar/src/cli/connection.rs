@@ -9,15 +9,19 @@ use millpond_sidecar::{DEFAULT_LISTEN, DEFAULT_SOCKET};
 
 use super::exit::Failure;
 
-/// Which sidecar, and which of its caches.
+/// Which cache.
 #[derive(Args, Debug)]
-pub(crate) struct Connection {
+pub(crate) struct Place {
     /// Whose cache: [A-Za-z0-9._-]
     tenant: String,
 
     /// Which of the tenant's caches: [a-z0-9._-]
     cache: String,
+}
 
+/// Which sidecar.
+#[derive(Args, Debug)]
+pub(crate) struct Connection {
     /// Where the sidecar is: http://host:port or unix:/path [default: its Unix
     /// socket where there is one, else http://127.0.0.1:7470]
     #[arg(long, env = ADDR_VARIABLE)]
@@ -32,6 +36,17 @@ impl Connection {
     /// Runs `call` on the cache.
     pub(crate) fn run<T>(
         &self,
+        place: &Place,
+        call: impl AsyncFnOnce(TenantCache) -> Result<T, Error>,
+    ) -> Result<T, Failure> {
+        self.run_in(&place.tenant, &place.cache, call)
+    }
+
+    /// The same by the names of a tenant and a cache.
+    pub(crate) fn run_in<T>(
+        &self,
+        tenant: &str,
+        cache: &str,
         call: impl AsyncFnOnce(TenantCache) -> Result<T, Error>,
     ) -> Result<T, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -40,7 +55,7 @@ impl Connection {
             .map_err(|error| format!("threads: {error}"))?;
         runtime.block_on(async {
             let pond = self.connect().await?;
-            let cache = pond.cache(&self.cache)?.tenant(&self.tenant)?;
+            let cache = pond.cache(cache)?.tenant(tenant)?;
             Ok(call(cache).await?)
         })
     }

@@ -50,9 +50,14 @@ pub(crate) fn run(drain: Drain) -> Result<Status, Failure> {
     let asked = ask(&authority, drain.wait.is_some());
     let told = runtime.block_on(async {
         timeout(patience, asked).await.unwrap_or_else(|_| {
+            let what = if drain.wait.is_some() {
+                "has not said that it has drained"
+            } else {
+                "has not answered"
+            };
+            let patience = Span(patience);
             Err(Failure::unavailable(format_args!(
-                "{authority}: draining, and not at its end after {}",
-                Span(patience)
+                "{authority}: {what}, after {patience}"
             )))
         })
     })?;

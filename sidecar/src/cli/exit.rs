@@ -73,6 +73,12 @@ impl Failure {
     }
 }
 
+/// Says on stderr what was done and is probably not what was meant.
+pub(crate) fn warn(message: impl fmt::Display) {
+    // Without a stderr there is nobody to tell.
+    drop(writeln!(std::io::stderr(), "millpond: warning: {message}"));
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -215,6 +215,16 @@ fn in_json(life: &ExplainReply) -> Json {
             "void": flight.void,
         })
     });
+    let cache = life.cache.as_ref().map(|cache| {
+        json!({
+            "declared": cache.declared,
+            "mode": word(cache.mode()),
+            "fresh_ms": cache.fresh_ms,
+            "stale_ms": cache.stale_ms,
+            "stale_if_error_ms": cache.stale_if_error_ms,
+            "negative_ms": cache.negative_ms,
+        })
+    });
     let event = |event: &Event| {
         json!({
             "age_ms": event.age_ms,
@@ -226,6 +236,7 @@ fn in_json(life: &ExplainReply) -> Json {
     json!({
         "verdict": life.verdict,
         "key_hash": format!("{:016x}", life.key_hash),
+        "cache": cache,
         "entry": entry,
         "flight": flight,
         "events": life.events.iter().map(event).collect::<Vec<_>>(),

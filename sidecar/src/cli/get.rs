@@ -10,8 +10,9 @@ use millpond_client::{Held, Stale, StaleReason, Value};
 use serde_json::json;
 
 use super::bytes;
-use super::connection::Connection;
+use super::connection::{Connection, Place};
 use super::exit::{Failure, STATUSES, Status};
+use super::terminal::escaped;
 
 const EXAMPLES: &str = "Examples:
   millpond get acme users 42
@@ -27,6 +28,9 @@ const EXAMPLES: &str = "Examples:
 #[derive(Args, Debug)]
 #[command(after_help = format!("{EXAMPLES}\n\n{STATUSES}"))]
 pub(crate) struct Get {
+    #[command(flatten)]
+    place: Place,
+
     #[command(flatten)]
     connection: Connection,
 
@@ -44,7 +48,9 @@ pub(crate) struct Get {
 
 pub(crate) fn run(get: Get) -> Result<Status, Failure> {
     let key = bytes::argument("KEY", get.key, get.hex)?;
-    let held = get.connection.run(async |cache| cache.get(&key).await)?;
+    let held = get
+        .connection
+        .run(&get.place, async |cache| cache.get(&key).await)?;
     if get.json {
         bytes::print(format!("{}\n", object(&held)).as_bytes())?;
     } else {
@@ -62,7 +68,7 @@ pub(crate) fn run(get: Get) -> Result<Status, Failure> {
 
 fn show(value: &Value) -> Result<(), Failure> {
     if io::stdout().is_terminal() {
-        let text = printable(value);
+        let text = escaped(value);
         bytes::print(format!("{text}\n").as_bytes())?;
     } else {
         bytes::print(value)?;
@@ -76,22 +82,6 @@ fn show(value: &Value) -> Result<(), Failure> {
     };
     tell(&about);
     Ok(())
-}
-
-/// As a terminal may be sent it: a value may hold what commands one.
-fn printable(value: &[u8]) -> String {
-    let Ok(text) = std::str::from_utf8(value) else {
-        return value.escape_ascii().to_string();
-    };
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() && !matches!(character, '\n' | '\t') {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
 }
 
 fn reason(stale: &Stale) -> &'static str {
@@ -132,19 +122,4 @@ fn object(held: &Held) -> serde_json::Value {
         "version": value.version().map(|version| bytes::hex(version.as_bytes())),
         "etag_hex": bytes::hex(value.etag()),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_commands_a_terminal_is_not_sent_to_one() {
-        assert_eq!(
-            printable("Ada \u{1f600}\tx\ny".as_bytes()),
-            "Ada \u{1f600}\tx\ny"
-        );
-        assert_eq!(printable(b"\x1b[2J\r"), "\\u{1b}[2J\\r");
-        assert_eq!(printable(&[0xff, b'a', 0x1b]), "\\xffa\\x1b");
-    }
 }

@@ -8,8 +8,8 @@ use millpond_proto::v1::{self, CacheInForce, SetModeRequest, StatsRequest};
 use serde_json::json;
 
 use super::bytes;
-use super::exit::{Failure, STATUSES, Status};
-use super::operator::{Operator, reply};
+use super::exit::{Failure, STATUSES, Status, warn};
+use super::operator::{Operator, knows, reply};
 use super::span::{self, Span};
 use super::terminal::printable;
 
@@ -44,7 +44,8 @@ pub(crate) struct Mode {
     ends_in: Option<Span>,
 
     /// Who or what for; goes to the sidecar's log
-    #[arg(long, value_name = "TEXT", requires = "mode", default_value = "")]
+    #[arg(long, value_name = "TEXT", requires = "mode")]
+    #[arg(default_value = "", hide_default_value = true)]
     why: String,
 
     /// Print one JSON object
@@ -94,14 +95,29 @@ fn switch(mode: &Mode, cache: &str, to: To) -> Result<String, Failure> {
         for_ms: mode.ends_in.map_or(0, Span::millis),
         why: mode.why.clone(),
     };
-    let done = mode
-        .operator
-        .run(async |mut sidecar| reply(sidecar.set_mode(request).await))?;
+    let (done, known) = mode.operator.run(async |mut sidecar| {
+        let done = reply(sidecar.set_mode(request).await)?;
+        // It is switched, whether the rest can be told or not.
+        let stats = reply(sidecar.stats(StatsRequest {}).await).ok();
+        Ok((done, stats.map(|stats| knows(&stats, cache))))
+    })?;
+    if known == Some(false) {
+        warn(format_args!(
+            "{cache}: neither declared nor in use in this sidecar; switched all the same"
+        ));
+    }
     let (before, after) = (word(done.before()), word(done.after()));
     Ok(if mode.json {
         format!(
             "{}\n",
-            json!({"cache": cache, "before": before, "after": after, "scope": "pod"})
+            json!({
+                "cache": cache,
+                "before": before,
+                "after": after,
+                "ends_in_ms": mode.ends_in.map(Span::millis),
+                "known": known,
+                "scope": "pod",
+            })
         )
     } else {
         let ends = mode

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 use http::uri::Authority;
+use millpond_core::cache::MAX_CACHES_LISTED;
 use millpond_proto::v1::admin_service_client::AdminServiceClient;
+use millpond_proto::v1::{CacheInForce, StatsReply};
 use millpond_sidecar::DEFAULT_ADMIN;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status as RpcStatus};
@@ -42,7 +44,7 @@ impl Operator {
         self.run_for(PATIENCE, talk)
     }
 
-    /// The same, for calls that may take so long.
+    /// The same, within this time.
     pub(crate) fn run_for<T>(
         &self,
         patience: Duration,
@@ -53,7 +55,7 @@ impl Operator {
             .build()
             .map_err(|error| format!("threads: {error}"))?;
         runtime.block_on(async {
-            let endpoint = self.endpoint()?.timeout(patience);
+            let endpoint = self.endpoint()?.connect_timeout(patience).timeout(patience);
             let channel = endpoint.connect().await.map_err(|error| {
                 let cause = std::error::Error::source(&error);
                 let cause = cause.map_or_else(|| error.to_string(), ToString::to_string);
@@ -71,7 +73,7 @@ impl Operator {
         let uri = |authority: &str| format!("http://{authority}");
         let endpoint = Endpoint::from_shared(uri(&authority)).map_err(|_| self.wrong())?;
         let host = uri(&host(&authority)).parse().map_err(|_| self.wrong())?;
-        Ok(endpoint.origin(host).connect_timeout(PATIENCE))
+        Ok(endpoint.origin(host))
     }
 
     /// `host:port`, reachable from here: a sidecar that listens on every address
@@ -95,9 +97,9 @@ impl Operator {
             }
             return Ok(address.to_string());
         }
-        let authority: Authority = text.parse().map_err(|_| self.wrong())?;
-        let plain = authority.port_u16().is_some() && !text.contains('@');
-        plain.then(|| text.to_owned()).ok_or_else(|| self.wrong())
+        is_host_and_port(text)
+            .then(|| text.to_owned())
+            .ok_or_else(|| self.wrong())
     }
 
     fn wrong(&self) -> Failure {
@@ -108,6 +110,15 @@ impl Operator {
     }
 }
 
+/// Whether it is `host:port`, and both are there.
+pub(crate) fn is_host_and_port(text: &str) -> bool {
+    let authority: Result<Authority, _> = text.parse();
+    authority.is_ok_and(|authority| {
+        let host = !authority.host().is_empty() && !text.contains('@');
+        host && authority.port_u16().is_some_and(|port| port > 0)
+    })
+}
+
 /// What `Host` says to a sidecar at `authority`. It takes no name but `localhost`, because
 /// a browser can be made to call it under any other; a name given here is no page's.
 pub(crate) fn host(authority: &str) -> String {
@@ -116,6 +127,15 @@ pub(crate) fn host(authority: &str) -> String {
         Some((_, port)) => format!("localhost:{port}"),
         None => authority.to_owned(),
     }
+}
+
+/// Whether a sidecar knows the cache: it is declared, or somebody has used it. A name that
+/// is neither is most often one misspelt.
+pub(crate) fn knows(stats: &StatsReply, cache: &str) -> bool {
+    let known = |of: &CacheInForce| of.declared || of.tenants > 0;
+    // A list that is full may lack it.
+    stats.caches.len() >= MAX_CACHES_LISTED
+        || stats.caches.iter().any(|of| of.name == cache && known(of))
 }
 
 /// A reply, or what its status means to an operator.
@@ -175,6 +195,8 @@ mod tests {
             "h",
             "h:1/path",
             "h:99999",
+            ":7471",
+            "h:0",
         ] {
             assert!(authority(given).is_err(), "{given}");
         }

@@ -74,7 +74,7 @@ fn value_name(flag: &str) -> &'static str {
         "listen" | "probe" | "admin" => "ADDR",
         "socket" => "PATH",
         "memory" | "in-flight" => "BYTES",
-        "drain" => "TIME",
+        "drain" | "limits-patience" | "limits-ping-every" => "TIME",
         "log" => "FILTER",
         "log-format" => "FORMAT",
         "tracing-endpoint" => "URL",

@@ -10,7 +10,7 @@ use millpond_client::{Bytes, Item, Times};
 use serde_json::json;
 
 use super::bytes;
-use super::connection::Connection;
+use super::connection::{Connection, Place};
 use super::exit::{Failure, STATUSES, Status};
 
 const EXAMPLES: &str = "Examples:
@@ -27,6 +27,9 @@ const EXAMPLES: &str = "Examples:
 #[derive(Args, Debug)]
 #[command(after_help = format!("{EXAMPLES}\n\n{STATUSES}"))]
 pub(crate) struct Set {
+    #[command(flatten)]
+    place: Place,
+
     #[command(flatten)]
     connection: Connection,
 
@@ -84,7 +87,7 @@ pub(crate) fn run(set: Set) -> Result<Status, Failure> {
         .etag(set.etag.unwrap_or_default());
     let stored = set
         .connection
-        .run(async |cache| cache.set(&key, item).await)?;
+        .run(&set.place, async |cache| cache.set(&key, item).await)?;
     let version = bytes::hex(stored.as_bytes());
     let told = if set.json {
         format!("{}\n", json!({"stored": true, "version": version}))

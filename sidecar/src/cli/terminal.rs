@@ -58,10 +58,34 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// What comes from elsewhere, for a terminal: nothing in it may steer one.
+/// What comes from elsewhere, for a line of a terminal: nothing in it may steer one.
 pub(crate) fn printable(text: &str) -> String {
-    let letter = |letter: char| if letter.is_control() { '·' } else { letter };
+    let letter = |letter: char| if steers(letter) { '·' } else { letter };
     text.chars().map(letter).collect()
+}
+
+/// The same of bytes that may have several lines, and of which nothing is to be lost:
+/// what may not be sent is spelt out.
+pub(crate) fn escaped(bytes: &[u8]) -> String {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return bytes.escape_ascii().to_string();
+    };
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if steers(letter) && !matches!(letter, '\n' | '\t') {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}
+
+/// Whether a terminal obeys it instead of showing it: commands, and marks that turn the
+/// direction of the letters around it, so that a name looks like another.
+fn steers(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Waits for whatever ends a process politely; returns what a shell calls that.
@@ -76,4 +100,31 @@ pub(crate) async fn interrupted() -> Result<u8, String> {
         _ = hang_up.recv() => SignalKind::hangup(),
     };
     Ok(u8::try_from(128 + kind.as_raw_value()).unwrap_or(u8::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_commands_a_terminal_is_not_sent_to_one() {
+        assert_eq!(
+            escaped("Ada \u{1f600}\tx\ny".as_bytes()),
+            "Ada \u{1f600}\tx\ny"
+        );
+        assert_eq!(escaped(b"\x1b[2J\r"), "\\u{1b}[2J\\r");
+        assert_eq!(escaped(&[0xff, b'a', 0x1b]), "\\xffa\\x1b");
+        assert_eq!(printable("a\nb\x1b[2J"), "a·b·[2J");
+    }
+
+    #[test]
+    fn what_turns_the_direction_of_letters_is_not_sent_either() {
+        assert_eq!(
+            escaped("user\u{202e}nimda".as_bytes()),
+            "user\\u{202e}nimda"
+        );
+        for mark in ['\u{200f}', '\u{202a}', '\u{2069}'] {
+            assert_eq!(printable(&format!("a{mark}b")), "a·b");
+        }
+    }
 }
