@@ -1,4 +1,5 @@
-//! `fuzz`: hostile input to the ports and to the configuration, for as long as one likes.
+//! `fuzz`: hostile input to the ports and to the configuration, for as long as one likes; and what peers that are idle,
+//! slow or gone cost the others, in figures.
 
 use crate::{command, command::cargo, failure::Failure};
 
@@ -7,6 +8,9 @@ const SECONDS: u64 = 60;
 
 /// Configurations tried for each second that the ports get: on one core they take a fraction of it.
 const CONFIGURATIONS_A_SECOND: u64 = 1_000;
+
+/// Tests that print what others cost a caller.
+const BESIDE: &[&str] = &["--nocapture", "beside::", "ten_thousand_idle"];
 
 pub(crate) fn run(seconds: Option<u64>) -> Result<(), Failure> {
     let seconds = seconds.unwrap_or(SECONDS);
@@ -22,6 +26,7 @@ pub(crate) fn run(seconds: Option<u64>) -> Result<(), Failure> {
         command.args(filter);
         command
     };
+    command::run(&mut sidecar("wire", BESIDE))?;
     command::run(
         sidecar("fuzz", &["--nocapture"]).env("MILLPOND_FUZZ_SECONDS", seconds.to_string()),
     )?;

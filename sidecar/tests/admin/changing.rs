@@ -5,7 +5,7 @@ use tonic::Code;
 
 use crate::process::Process;
 use crate::support::{LONG, Pod, eventually, get, held, read, set, value};
-use crate::{Operator, operator};
+use crate::{Operator, operator, operator_at};
 
 fn mode(mode: v1::Mode, for_ms: u64) -> v1::SetModeRequest {
     v1::SetModeRequest {
@@ -201,7 +201,7 @@ async fn a_file_is_read_again_when_asked_and_a_bad_one_changes_nothing() {
     write("caches:\n  users:\n    fresh: 10s\n");
     let path = file.to_str().expect("it is text");
     let process = Process::start(&["--config", path]);
-    let mut operator = process.operator().await;
+    let mut operator = operator_at(process.admin.clone()).await;
     let first = stats(&mut operator).await;
     let in_force = first.config.expect("always told");
     assert_eq!(in_force.file, path);

@@ -6,10 +6,18 @@ use millpond_proto::v1::fill_outcome::Outcome;
 use tokio::time::timeout;
 
 use crate::process::Process;
-use crate::support::{LONG, Pod, eventually, fill, fill_outcome, get, held, lead, read, value};
-use crate::{admin, ask, curl};
+use crate::support::{LONG, Pod, fill, fill_outcome, get, held, lead, read, value};
+use crate::{Answer, admin, ask, curl};
 
 const MEANT: &str = "X-Millpond: drain";
+
+/// Waits until it has.
+async fn drain(process: &Process) -> Answer {
+    let admin = process.admin.strip_prefix("http://").expect("it is a URI");
+    let host = format!("Host: {admin}");
+    let admin = admin.parse().expect("an address");
+    ask(admin, "POST /drain?wait", &[&host, MEANT]).await
+}
 
 #[tokio::test]
 async fn a_drain_answers_at_once_and_calls_in_flight_finish() {
@@ -73,17 +81,9 @@ async fn the_process_ends_after_it_answered_and_the_audit_log_says_who_drained_i
     let client = process.client().await;
     assert!(read(&client, held("key")).await.found.is_none());
     drop(client);
-    let answer = timeout(LONG, process.drain(MEANT))
-        .await
-        .expect("it drains");
+    let answer = timeout(LONG, drain(&process)).await.expect("it drains");
     assert_eq!((answer.status, &*answer.body), (200, "drained\n"));
-    let mut status = None;
-    eventually("the process ends", || {
-        status = process.child.try_wait().expect("it is our child");
-        status.is_some()
-    })
-    .await;
-    assert!(status.expect("it ended").success());
+    assert_eq!(process.ended().await, Some(0));
     let mut said = String::new();
     let stderr = process.child.stderr.as_mut().expect("it is piped");
     stderr.read_to_string(&mut said).expect("it is text");
@@ -117,9 +117,7 @@ async fn a_drain_that_takes_too_long_says_how_many_calls_it_cut_off() {
     });
     // The follower is in its call once a later read of its connection is answered.
     assert!(read(&client, held("other")).await.found.is_none());
-    let answer = timeout(LONG, process.drain(MEANT))
-        .await
-        .expect("it drains");
+    let answer = timeout(LONG, drain(&process)).await.expect("it drains");
     assert_eq!(answer.status, 200);
     assert!(answer.body.starts_with("drained"), "{}", answer.body);
     let followed = timeout(LONG, following).await.expect("it ends");

@@ -5,9 +5,11 @@ mod changing;
 mod draining;
 mod explaining;
 mod listening;
-mod process;
 mod telling;
 
+#[path = "../wire/process.rs"]
+#[expect(dead_code, reason = "the cache's own tests use the rest")]
+mod process;
 #[path = "../wire/support.rs"]
 #[expect(dead_code, reason = "the cache's own tests use the rest")]
 mod support;
@@ -28,7 +30,10 @@ fn admin(pod: &Pod) -> SocketAddr {
 }
 
 async fn operator(pod: &Pod) -> Operator {
-    let address = format!("http://{}", admin(pod));
+    operator_at(format!("http://{}", admin(pod))).await
+}
+
+async fn operator_at(address: String) -> Operator {
     let endpoint = Endpoint::from_shared(address).expect("an address is a URI");
     AdminServiceClient::new(endpoint.connect().await.expect("it accepts"))
 }

@@ -1,43 +1,13 @@
 //! Log lines of the real binary.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::io::Read;
+use std::process::Command;
 
 use millpond_sidecar::telemetry::log;
 
-/// The real binary; killed if the test fails.
-struct Process {
-    child: Child,
-}
+use crate::process::Process;
 
 impl Process {
-    fn start(arguments: &[&str]) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_millpond"))
-            .args([
-                "serve",
-                "--no-socket",
-                "--listen",
-                "127.0.0.1:0",
-                "--probe",
-                "127.0.0.1:0",
-                "--admin",
-                "127.0.0.1:0",
-            ])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary was built");
-        let mut process = Self { child };
-        let said = process.child.stdout.take().expect("it is piped");
-        let greeted = BufReader::new(said)
-            .lines()
-            .map_while(Result::ok)
-            .any(|line| line.starts_with("Ctrl-C"));
-        assert!(greeted, "it serves");
-        process
-    }
-
     /// Names of its threads, as the kernel keeps them: 15 bytes.
     fn threads(&self) -> Vec<String> {
         let tasks = format!("/proc/{}/task", self.child.id());
@@ -55,21 +25,12 @@ impl Process {
 
     /// What it logged from its start to its end by SIGTERM.
     fn log(mut self) -> Vec<String> {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", "TERM", &pid]).status();
-        assert!(sent.expect("there is a kill").success());
+        self.signal("TERM");
         let mut log = String::new();
         let mut lines = self.child.stderr.take().expect("it is piped");
         lines.read_to_string(&mut log).expect("it is text");
         assert!(self.child.wait().expect("it is our child").success());
         log.lines().map(str::to_owned).collect()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

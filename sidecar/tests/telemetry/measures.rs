@@ -4,18 +4,19 @@ use bytes::Bytes;
 use millpond_proto::v1;
 use millpond_sidecar::Config;
 
-use crate::support::{client, eventually, fill, get, read, sample, settle, start};
+use crate::calls::{fill, sample, settle};
+use crate::support::{Pod, eventually, get, read};
 
 #[tokio::test]
 async fn a_follower_s_wait_is_counted_as_a_wait_and_its_answer_as_loaded() {
-    let running = start(Config::on_free_ports());
-    let client = client(&running).await;
+    let pod = Pod::start();
+    let client = pod.client().await;
     let lease = read(&client, get("key")).await.lease;
     let following = tokio::spawn({
         let client = client.clone();
         async move { read(&client, get("key")).await }
     });
-    eventually("it waits", || running.pond().totals().coalesced == 1).await;
+    eventually("it waits", || pod.running.pond().totals().coalesced == 1).await;
     fill(&client, "key", lease).await;
     assert!(following.await.expect("it ends").found.is_some());
     assert!(read(&client, get("key")).await.found.is_some());
@@ -39,11 +40,11 @@ async fn a_follower_s_wait_is_counted_as_a_wait_and_its_answer_as_loaded() {
         ),
         ("millpond_stage{stage=\"serving\"}", 1.0),
     ] {
-        assert_eq!(sample(&running, name).await, Some(value), "{name}");
+        assert_eq!(sample(&pod, name).await, Some(value), "{name}");
     }
     let sum = async |what: &str| {
         let name = format!("millpond_rpc_duration_seconds_sum{{method=\"Get\",phase=\"{what}\"}}");
-        sample(&running, &name).await.expect("it is there")
+        sample(&pod, &name).await.expect("it is there")
     };
     let (total, wait) = (sum("total").await, sum("wait").await);
     assert!(0.0 < wait && wait < total, "{wait} of {total}");
@@ -51,8 +52,8 @@ async fn a_follower_s_wait_is_counted_as_a_wait_and_its_answer_as_loaded() {
 
 #[tokio::test]
 async fn a_bulk_read_that_waits_for_several_keys_waited_once() {
-    let running = start(Config::on_free_ports());
-    let client = client(&running).await;
+    let pod = Pod::start();
+    let client = pod.client().await;
     let first = read(&client, get("first")).await.lease;
     let second = read(&client, get("second")).await.lease;
     let bulk = v1::GetManyRequest {
@@ -71,7 +72,7 @@ async fn a_bulk_read_that_waits_for_several_keys_waited_once() {
         let mut client = client.clone();
         async move { client.get_many(bulk).await }
     });
-    eventually("it waits", || running.pond().totals().coalesced == 2).await;
+    eventually("it waits", || pod.running.pond().totals().coalesced == 2).await;
     fill(&client, "first", first).await;
     fill(&client, "second", second).await;
     following.await.expect("it ends").expect("it is answered");
@@ -82,14 +83,14 @@ async fn a_bulk_read_that_waits_for_several_keys_waited_once() {
             1.0,
         ),
     ] {
-        assert_eq!(sample(&running, name).await, Some(value), "{name}");
+        assert_eq!(sample(&pod, name).await, Some(value), "{name}");
     }
 }
 
 #[tokio::test]
 async fn stale_answers_are_counted_by_their_reason() {
-    let running = start(Config::on_free_ports());
-    let client = client(&running).await;
+    let pod = Pod::start();
+    let client = pod.client().await;
     let lease = read(&client, get("key")).await.lease;
     fill(&client, "key", lease).await;
     let soft = v1::InvalidateRequest {
@@ -124,19 +125,19 @@ async fn stale_answers_are_counted_by_their_reason() {
         ),
         ("millpond_cache_hits_total{source=\"l1\"}", 0.0),
     ] {
-        assert_eq!(sample(&running, name).await, Some(value), "{name}");
+        assert_eq!(sample(&pod, name).await, Some(value), "{name}");
     }
 }
 
 #[tokio::test]
 async fn a_connection_too_many_is_counted() {
-    let running = start(Config {
+    let pod = Pod::with(Config {
         max_connections: 1,
         ..Config::on_free_ports()
     });
-    let _only = client(&running).await;
-    eventually("it is open", || running.tcp().is_some()).await;
-    let address = running.tcp().expect("it listens on TCP");
+    let _only = pod.client().await;
+    eventually("it is open", || pod.running.connections() == 1).await;
+    let address = pod.running.tcp().expect("it listens on TCP");
     let mut second = tokio::net::TcpStream::connect(address)
         .await
         .expect("the kernel takes it");
@@ -145,11 +146,8 @@ async fn a_connection_too_many_is_counted() {
     let read = tokio::io::AsyncReadExt::read_to_end(&mut second, &mut nothing).await;
     assert!(matches!(read, Ok(0) | Err(_)));
     assert_eq!(
-        sample(&running, "millpond_connections_refused_total").await,
+        sample(&pod, "millpond_connections_refused_total").await,
         Some(1.0)
     );
-    assert_eq!(
-        sample(&running, "millpond_connections_limit").await,
-        Some(1.0)
-    );
+    assert_eq!(sample(&pod, "millpond_connections_limit").await, Some(1.0));
 }

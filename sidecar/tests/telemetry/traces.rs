@@ -5,23 +5,24 @@ use std::collections::HashMap;
 
 use millpond_client::RemoteConfig;
 use millpond_proto::v1;
+use millpond_sidecar::Config;
 use millpond_sidecar::config::Tracing;
-use millpond_sidecar::{Config, Running};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
+use crate::calls::{fill, sample, settle, under};
 use crate::collector::Collector;
-use crate::support::{client, eventually, fill, get, held, read, sample, settle, start, under};
+use crate::support::{Pod, eventually, get, held, read};
 
 const TRACE: [u8; 16] = *b"\x0a\xf7\x65\x19\x16\xcd\x43\xdd\x84\x48\xeb\x21\x1c\x80\x31\x9c";
 const PARENT: [u8; 8] = *b"\xb7\xad\x6b\x71\x69\x20\x33\x31";
 const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const NOT_SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
 
-fn traced(endpoint: &str, sample: f64) -> Running {
-    start(Config {
+fn traced(endpoint: &str, sample: f64) -> Pod {
+    Pod::with(Config {
         tracing: Tracing {
             endpoint: Some(endpoint.to_owned()),
             sample,
@@ -31,8 +32,8 @@ fn traced(endpoint: &str, sample: f64) -> Running {
 }
 
 /// Drains it; then everything it had to send was sent.
-async fn end(running: Running) {
-    let ended = tokio::task::spawn_blocking(|| running.shutdown()).await;
+async fn end(pod: Pod) {
+    let ended = tokio::task::spawn_blocking(|| pod.running.shutdown()).await;
     assert_eq!(ended.expect("it ends").cut_off, 0);
 }
 
@@ -58,8 +59,8 @@ fn named<'a>(spans: &'a [Span], name: &str) -> Vec<&'a Span> {
 #[tokio::test]
 async fn a_call_is_a_span_under_its_callers_and_says_what_came_of_it() {
     let collector = Collector::start().await;
-    let running = traced(&collector.endpoint, 0.0);
-    let client = client(&running).await;
+    let pod = traced(&collector.endpoint, 0.0);
+    let client = pod.client().await;
     let mut request = under(get("secret-key"), SAMPLED);
     request
         .metadata_mut()
@@ -72,7 +73,7 @@ async fn a_call_is_a_span_under_its_callers_and_says_what_came_of_it() {
     let refused = client.clone().get(under(bad, SAMPLED)).await;
     assert!(refused.is_err());
     drop(client);
-    end(running).await;
+    end(pod).await;
 
     let spans = collector.spans();
     assert_eq!(spans.len(), 3, "the fill had no caller's span: {spans:?}");
@@ -145,14 +146,14 @@ tokio::task_local! {
 #[tokio::test]
 async fn a_caller_that_is_not_sampled_is_obeyed() {
     let collector = Collector::start().await;
-    let running = traced(&collector.endpoint, 1.0);
-    let client = client(&running).await;
+    let pod = traced(&collector.endpoint, 1.0);
+    let client = pod.client().await;
     for _ in 0..20 {
         read(&client, under(held("key"), NOT_SAMPLED)).await;
     }
     read(&client, under(held("other"), SAMPLED)).await;
     drop(client);
-    end(running).await;
+    end(pod).await;
     assert_eq!(collector.spans().len(), 1);
 }
 
@@ -160,15 +161,15 @@ async fn a_caller_that_is_not_sampled_is_obeyed() {
 async fn calls_without_a_callers_span_begin_a_trace_by_the_configured_share() {
     for (share, spans) in [(1.0, 5), (0.0, 0)] {
         let collector = Collector::start().await;
-        let running = traced(&collector.endpoint, share);
-        let client = client(&running).await;
+        let pod = traced(&collector.endpoint, share);
+        let client = pod.client().await;
         for _ in 0..4 {
             read(&client, held("key")).await;
         }
         // What is not a traceparent is not a caller's.
         read(&client, under(held("key"), "00-zz-yy-01")).await;
         drop(client);
-        end(running).await;
+        end(pod).await;
         let received = collector.spans();
         assert_eq!(received.len(), spans, "{share}");
         for span in received {
@@ -181,18 +182,18 @@ async fn calls_without_a_callers_span_begin_a_trace_by_the_configured_share() {
 #[tokio::test]
 async fn waiting_is_a_span_of_its_own_and_the_wait_links_to_whom_it_waited_for() {
     let collector = Collector::start().await;
-    let running = traced(&collector.endpoint, 0.0);
-    let client = client(&running).await;
+    let pod = traced(&collector.endpoint, 0.0);
+    let client = pod.client().await;
     let lease = read(&client, under(get("key"), SAMPLED)).await.lease;
     let following = tokio::spawn({
         let client = client.clone();
         async move { read(&client, under(get("key"), SAMPLED)).await }
     });
-    eventually("it waits", || running.pond().totals().coalesced == 1).await;
+    eventually("it waits", || pod.running.pond().totals().coalesced == 1).await;
     fill(&client, "key", lease).await;
     assert!(following.await.expect("it ends").found.is_some());
     drop(client);
-    end(running).await;
+    end(pod).await;
 
     let spans = collector.spans();
     let calls = named(&spans, "millpond.v1.CacheService/Get");
@@ -215,8 +216,8 @@ async fn waiting_is_a_span_of_its_own_and_the_wait_links_to_whom_it_waited_for()
 #[tokio::test]
 async fn nobody_is_linked_to_a_leader_before_the_one_that_was_waited_for() {
     let collector = Collector::start().await;
-    let running = traced(&collector.endpoint, 0.0);
-    let client = client(&running).await;
+    let pod = traced(&collector.endpoint, 0.0);
+    let client = pod.client().await;
     let lease = read(&client, under(get("key"), SAMPLED)).await.lease;
     let given_up = v1::fill::Settlement::GivenUp(true);
     let given_up = settle("key", lease, given_up);
@@ -227,11 +228,11 @@ async fn nobody_is_linked_to_a_leader_before_the_one_that_was_waited_for() {
         let client = client.clone();
         async move { read(&client, under(get("key"), SAMPLED)).await }
     });
-    eventually("it waits", || running.pond().totals().coalesced == 1).await;
+    eventually("it waits", || pod.running.pond().totals().coalesced == 1).await;
     fill(&client, "key", lease).await;
     following.await.expect("it ends");
     drop(client);
-    end(running).await;
+    end(pod).await;
     let spans = collector.spans();
     assert_eq!(named(&spans, "wait for another's load").len(), 1);
     assert!(spans.iter().all(|span| span.links.is_empty()));
@@ -246,24 +247,24 @@ async fn a_collector_that_is_away_costs_its_spans_and_no_call() {
     let endpoint = collector.endpoint.clone();
     // From here on nobody listens there.
     drop(collector);
-    let running = traced(&endpoint, 1.0);
-    let client = client(&running).await;
+    let pod = traced(&endpoint, 1.0);
+    let client = pod.client().await;
     for _ in 0..50 {
         read(&client, held("key")).await;
     }
     let mut dropped = None;
     // Each look is a whole scrape: a bound in looks, not in time.
     for _ in 0..10_000 {
-        dropped = sample(&running, DROPPED).await;
+        dropped = sample(&pod, DROPPED).await;
         if dropped >= Some(50.0) {
             break;
         }
     }
     assert_eq!(dropped, Some(50.0));
-    assert_eq!(sample(&running, EXPORTED).await, Some(0.0));
+    assert_eq!(sample(&pod, EXPORTED).await, Some(0.0));
     read(&client, held("key")).await;
     drop(client);
-    end(running).await;
+    end(pod).await;
 }
 
 #[tokio::test]
@@ -272,15 +273,15 @@ async fn a_collector_that_never_answers_holds_a_bounded_queue_and_no_call() {
     // The queue, a batch being gathered and one being sent.
     const HELD: u32 = 2_048 + 512 + 512;
     let collector = Collector::silent().await;
-    let running = traced(&collector.endpoint, 1.0);
-    let client = client(&running).await;
+    let pod = traced(&collector.endpoint, 1.0);
+    let client = pod.client().await;
     for _ in 0..CALLS {
         read(&client, held("key")).await;
     }
-    let dropped = sample(&running, DROPPED).await.expect("it is there");
+    let dropped = sample(&pod, DROPPED).await.expect("it is there");
     assert!(dropped >= f64::from(CALLS - HELD), "{dropped}");
-    assert_eq!(sample(&running, EXPORTED).await, Some(0.0));
+    assert_eq!(sample(&pod, EXPORTED).await, Some(0.0));
     drop(client);
     // It ends within its time, collector or not.
-    end(running).await;
+    end(pod).await;
 }

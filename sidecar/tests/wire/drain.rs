@@ -1,8 +1,8 @@
 //! The end of a sidecar, in process and as the real binary.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use millpond_proto::v1::cache_service_client::CacheServiceClient;
@@ -20,100 +20,15 @@ use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
+use crate::process::Process;
 use crate::raw::{Peer, framed};
 use crate::support::{
-    Client, LONG, Pod, eventually, fill, fill_outcome, get, get_many, held, lead, read, set, value,
+    LONG, Pod, eventually, fill, fill_outcome, get, get_many, held, lead, read, set, value,
 };
-
-/// The real binary; killed if the test fails.
-pub(crate) struct Process {
-    child: Child,
-    /// What it said where it listens.
-    cache: String,
-    probe: String,
-}
-
-impl Process {
-    pub(crate) fn start(arguments: &[&str]) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_millpond"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--probe", "127.0.0.1:0"])
-            .args(["--admin", "127.0.0.1:0"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary was built");
-        // From here on it is killed whatever fails, reading its addresses included.
-        let mut process = Self {
-            child,
-            cache: String::new(),
-            probe: String::new(),
-        };
-        let said = process.child.stdout.take().expect("it is piped");
-        for line in BufReader::new(said).lines().map_while(Result::ok) {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            match words[..] {
-                ["cache", address, ..] if address.starts_with("http:") => {
-                    process.cache = address.to_owned();
-                }
-                ["probe", address, ..] => process.probe = address.to_owned(),
-                ["Ctrl-C", ..] => break,
-                _ => {}
-            }
-        }
-        assert!(!process.cache.is_empty() && !process.probe.is_empty());
-        process
-    }
-
-    pub(crate) async fn client(&self) -> Client {
-        let endpoint = Endpoint::from_shared(self.cache.clone()).expect("a URI");
-        CacheServiceClient::new(endpoint.connect().await.expect("it accepts"))
-    }
-
-    /// The cache's TCP address.
-    pub(crate) fn cache_at(&self) -> &str {
-        self.cache.strip_prefix("http://").expect("it is a URI")
-    }
-
-    /// Bytes of memory it occupies.
-    pub(crate) fn resident(&self) -> u64 {
-        let status = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(status).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        let kib: u64 = kib
-            .and_then(|kib| kib.parse().ok())
-            .expect("a number of KiB");
-        kib << 10
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(sent.expect("there is a kill").success());
-    }
-
-    async fn ended(&mut self) -> Option<i32> {
-        let mut status = None;
-        eventually("the process ends", || {
-            status = self.child.try_wait().expect("it is our child");
-            status.is_some()
-        })
-        .await;
-        status.and_then(|status| status.code())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 #[tokio::test]
 async fn sigterm_lets_a_follower_finish_and_exits_with_0() {
-    let mut process = Process::start(&["--no-socket"]);
+    let mut process = Process::start(&[]);
     let client = process.client().await;
     let lease = lead(&client, "key").await;
     let following = tokio::spawn({
@@ -155,7 +70,7 @@ async fn sigterm_lets_a_follower_finish_and_exits_with_0() {
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
-    let mut process = Process::start(&["--no-socket"]);
+    let mut process = Process::start(&[]);
     let client = process.client().await;
     lead(&client, "key").await;
     let following = tokio::spawn(async move { client.clone().get(get("key")).await });

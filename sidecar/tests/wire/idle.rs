@@ -8,12 +8,12 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::drain::Process;
+use crate::process::Process;
 use crate::raw::Peer;
 use crate::support::{Client, LONG, Pod, eventually, held, impatient, read};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 async fn connect(pod: &Pod) -> TcpStream {
     let address = pod.running.tcp().expect("it listens on TCP");
@@ -86,7 +86,7 @@ async fn ten_thousand_idle_connections_take_bounded_memory_and_serve_others() {
     let idle = limit.map_or(IDLE, |limit| {
         IDLE.min(usize::try_from(limit).unwrap_or(IDLE).saturating_sub(500))
     });
-    let process = Process::start(&["--no-socket"]);
+    let process = Process::start(&["--limits-connections", "12288"]);
     let client = process.client().await;
     let before = process.resident();
     let alone = slowest_but_one_in_a_hundred(&client, CALLS).await;
@@ -137,7 +137,7 @@ async fn of_a_burst_of_connections_to_one_worker_none_is_reset() {
     let burst = limit.map_or(BURST, |limit| {
         BURST.min(usize::try_from(limit).unwrap_or(BURST).saturating_sub(500))
     });
-    let process = Process::start(&["--no-socket", "--workers", "1"]);
+    let process = Process::start(&["--workers", "1", "--limits-connections", "4096"]);
     let mut coming = JoinSet::new();
     for _ in 0..burst {
         let connecting = TcpStream::connect(process.cache_at().to_owned());

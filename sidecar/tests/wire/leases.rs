@@ -135,12 +135,7 @@ async fn a_cancelled_call_is_passed_over_when_its_leader_gives_up() {
     pod.until_coalesced(2).await;
 
     first.abort();
-    let metrics = || {
-        crate::probes::ask(
-            &pod,
-            "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        )
-    };
+    let metrics = || pod.probed("GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     let cancelled = "millpond_rpc_requests_total{method=\"Get\",code=\"CANCELLED\"} 1";
     let mut asked = 0;
     while !metrics().await.contains(cancelled) {

@@ -4,12 +4,14 @@
 //! until it is so, within a bound.
 
 mod arguments;
+mod beside;
 mod drain;
 mod hostile;
 mod idle;
 mod leases;
 mod many;
 mod probes;
+mod process;
 mod raw;
 mod services;
 mod support;

@@ -18,7 +18,8 @@ async fn callers_that_lead_what_the_other_follows_do_not_wait_for_each_other() {
     let ours = lead(&one, "a").await;
     let theirs = lead(&two, "b").await;
 
-    // Each asks for both. Nobody is granted anything, so both wait...
+    // Each asks for the other's key and for one that nobody leads: whoever is granted a
+    // lease waits for none.
     let first = tokio::spawn({
         let one = one.clone();
         async move { read_many(&one, &["a", "c"]).await }

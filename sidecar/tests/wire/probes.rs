@@ -1,50 +1,13 @@
 //! The port of kubelet and Prometheus.
 
-use std::collections::HashMap;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Pod, get, held, lead, read};
-
-/// The whole answer to a request as it stands on the wire.
-pub(crate) async fn ask(pod: &Pod, request: &str) -> String {
-    let address = pod.running.probe().expect("it answers probes");
-    let mut stream = TcpStream::connect(address).await.expect("it accepts");
-    stream
-        .write_all(request.as_bytes())
-        .await
-        .expect("it reads");
-    let mut answer = String::new();
-    stream
-        .read_to_string(&mut answer)
-        .await
-        .expect("it answers");
-    answer
-}
-
-impl Pod {
-    /// What a scraper reads.
-    pub(crate) async fn samples(&self) -> HashMap<String, f64> {
-        let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-        let answer = ask(self, request).await;
-        let (_, page) = answer.split_once("\r\n\r\n").expect("a head and a body");
-        parse(page)
-    }
-}
-
-/// Samples by name and labels. The page's form is proved where it is made.
-fn parse(page: &str) -> HashMap<String, f64> {
-    page.lines()
-        .filter(|line| !line.starts_with('#'))
-        .map(|line| line.rsplit_once(' ').expect("a sample and a value"))
-        .map(|(sample, value)| (sample.to_owned(), value.parse().expect("a number")))
-        .collect()
-}
+use crate::support::{Pod, get, held, lead, read, samples_of};
 
 async fn status(pod: &Pod, method: &str, path: &str) -> String {
     let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    let answer = ask(pod, &request).await;
+    let answer = pod.probed(&request).await;
     answer.lines().next().unwrap_or_default().to_owned()
 }
 
@@ -91,7 +54,7 @@ async fn metrics_count_what_was_done_in_the_openmetrics_format() {
     let scrape = async |accept: &str| {
         let request =
             format!("GET /metrics HTTP/1.1\r\nHost: x\r\n{accept}Connection: close\r\n\r\n");
-        let answer = ask(&pod, &request).await;
+        let answer = pod.probed(&request).await;
         let (head, page) = answer.split_once("\r\n\r\n").expect("a head and a body");
         assert!(head.contains("vary: accept"));
         assert!(!page.contains("secret-key"));
@@ -105,7 +68,7 @@ async fn metrics_count_what_was_done_in_the_openmetrics_format() {
         head.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8")
     );
     assert!(page.ends_with("# EOF\n"));
-    let samples = parse(&page);
+    let samples = samples_of(&page);
     for (sample, value) in [
         ("millpond_cache_reads_total{result=\"miss\"}", 2.0),
         ("millpond_cache_leads_total", 1.0),

@@ -1,5 +1,7 @@
 //! A peer that speaks HTTP/2 as it likes.
 
+use std::net::SocketAddr;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
@@ -42,8 +44,11 @@ impl Peer {
         Self::with(pod, Builder::new().initial_window_size(0)).await
     }
 
-    pub(crate) async fn with(pod: &Pod, builder: &Builder) -> Self {
-        let address = pod.running.tcp().expect("it listens on TCP");
+    async fn with(pod: &Pod, builder: &Builder) -> Self {
+        Self::at(pod.running.tcp().expect("it listens on TCP"), builder).await
+    }
+
+    pub(crate) async fn at(address: SocketAddr, builder: &Builder) -> Self {
         let stream = TcpStream::connect(address).await.expect("it accepts");
         let (send, connection) = builder.handshake(stream).await.expect("it greets");
         let connection = tokio::spawn(async move { drop(connection.await) });

@@ -1,11 +1,14 @@
 //! A sidecar of its own for each test, and words for the calls.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use millpond_proto::v1;
 use millpond_proto::v1::cache_service_client::CacheServiceClient;
 use millpond_sidecar::{Config, Running, Sidecar};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
 
 pub(crate) type Client = CacheServiceClient<Channel>;
@@ -45,9 +48,41 @@ impl Pod {
         self.running.pond().totals().coalesced
     }
 
+    /// What the probe port answers to a request as it stands on the wire.
+    pub(crate) async fn probed(&self, request: &str) -> String {
+        let address = self.running.probe().expect("it answers probes");
+        let mut stream = TcpStream::connect(address).await.expect("it accepts");
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .expect("it reads");
+        let mut answer = String::new();
+        stream
+            .read_to_string(&mut answer)
+            .await
+            .expect("it answers");
+        answer
+    }
+
+    /// What a scraper reads, by name and labels. The page's form is proved where it is made.
+    pub(crate) async fn samples(&self) -> HashMap<String, f64> {
+        let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let answer = self.probed(request).await;
+        let (_, page) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        samples_of(page)
+    }
+
     pub(crate) async fn until_coalesced(&self, reads: u64) {
         eventually("reads wait", || self.coalesced() >= reads).await;
     }
+}
+
+pub(crate) fn samples_of(page: &str) -> HashMap<String, f64> {
+    page.lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.rsplit_once(' ').expect("a sample and a value"))
+        .map(|(sample, value)| (sample.to_owned(), value.parse().expect("a number")))
+        .collect()
 }
 
 /// One worker, so that all share its budget, and little patience.
@@ -148,7 +183,10 @@ pub(crate) fn invalidate(target: v1::invalidate_request::Target) -> v1::Invalida
 }
 
 /// What one call comes to, without the envelope.
-pub(crate) async fn read(client: &Client, request: v1::GetRequest) -> v1::GetReply {
+pub(crate) async fn read(
+    client: &Client,
+    request: impl tonic::IntoRequest<v1::GetRequest>,
+) -> v1::GetReply {
     client
         .clone()
         .get(request)

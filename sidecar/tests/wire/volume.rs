@@ -3,7 +3,7 @@
 use millpond_proto::v1;
 use tokio::task::JoinSet;
 
-use crate::drain::Process;
+use crate::process::Process;
 use crate::support::{Client, Pod, get, held, set, value};
 
 const CALLS: usize = 10_000;
@@ -62,7 +62,7 @@ async fn a_stored_value_costs_its_own_bytes_and_not_its_message() {
     // The smallest message is decoded in a buffer of 8 KiB: 32 MiB of them here.
     const VALUES: usize = 4_000;
     const ALLOWED: u64 = 12 << 20;
-    let process = Process::start(&["--no-socket"]);
+    let process = Process::start(&[]);
     let mut client = process.client().await;
     let store = |at: usize| v1::SetRequest {
         key: format!("key {at}").into(),
