@@ -65,6 +65,13 @@ pub struct Socket {
     pub optional: bool,
 }
 
+/// Bytes that an idle connection takes, most of them buffers of HTTP/2.
+pub(crate) const CONNECTION: u64 = 34 << 10;
+/// Connections unless it is said: enough for any pod's own processes, and no more than
+/// one machine's ports come to use.
+pub(crate) const LEAST_CONNECTIONS: usize = 128;
+pub(crate) const MOST_CONNECTIONS: usize = 12_288;
+
 /// What the process says on stderr.
 #[derive(Clone, Debug)]
 pub struct Log {
@@ -102,9 +109,10 @@ pub struct Config {
     pub cache: cache::Config,
     /// Threads that serve. Default one a core; at least 1.
     pub workers: usize,
-    /// Connections open at once; more are closed as they arrive. Default 12 288.
-    /// One takes 34 KiB when idle, 10 000 of them 331 MiB; one that has said nothing
-    /// takes far less. Lower it where the pod's own clients are few and memory is.
+    /// Connections open at once; more are closed as they arrive. Default 12 288; a
+    /// process that reads its configuration takes as many as fit a quarter of the
+    /// cache's budget, from 128 to 12 288. One takes 34 KiB when idle, 10 000 of them
+    /// 331 MiB; one that has said nothing takes far less.
     pub max_connections: usize,
     /// Calls open at once on one connection. Default 16 384; `in_flight` bounds what
     /// all of them hold together.
@@ -112,7 +120,7 @@ pub struct Config {
     /// Bytes that calls may hold at once, over all connections: messages being
     /// received or handled, replies not yet written, and 2 KiB a call for itself.
     /// What is beyond is refused with `RESOURCE_EXHAUSTED` and when to try again.
-    /// Default 64 MiB: about 30 000 calls that wait, or 16 of the largest messages.
+    /// Default 64 MiB, or half of the cache's budget where that is less: about 30 000 calls that wait, or 16 of the largest messages.
     /// Less than a few MiB refuses large values even when nothing else goes on.
     pub in_flight: u64,
     /// How long a peer may take to begin to speak, to send a message whole, to take
@@ -145,7 +153,7 @@ impl Default for Config {
             admin: Some(DEFAULT_ADMIN),
             cache: cache::Config::default(),
             workers: table::cores(),
-            max_connections: 12_288,
+            max_connections: MOST_CONNECTIONS,
             max_calls: 16_384,
             in_flight: 64 << 20,
             patience: Duration::from_secs(20),

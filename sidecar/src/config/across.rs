@@ -6,15 +6,13 @@ use std::net::SocketAddr;
 
 use millpond_core::cache::{Policy, PolicyError};
 
+use super::CONNECTION;
 use super::form::shown;
 use super::mistake::{DOCUMENT, Mistake, Place, inside};
 use super::reading::Reading;
 use super::table::{CACHES, UNDECLARED, USUAL_GRACE};
 use crate::memory::{self, Allowed, ByteSize};
 use crate::rpc::limits::MAX_MESSAGE_BYTES;
-
-/// Bytes that an idle connection takes.
-const CONNECTION: u64 = 34 << 10;
 
 pub(crate) fn check(reading: &mut Reading) {
     // A field that is wrong still has the value from before: what that says together
@@ -158,26 +156,20 @@ fn memory(reading: &mut Reading) {
         Allowed::Machine => "what the machine has",
     };
     let config = &reading.config;
-    // As many as there may be unless it is said are a bound and no plan.
-    let connections = match reading.place("limits.connections") {
-        Place::Default => 0,
-        _ => CONNECTION.saturating_mul(config.max_connections as u64),
-    };
+    let connections = CONNECTION.saturating_mul(config.max_connections as u64);
     let (budget, in_flight) = (config.cache.budget, config.in_flight);
     let together = budget.saturating_add(in_flight);
     if together.saturating_add(connections) <= allowed {
         return;
     }
-    let mut parts = format!(
-        "memory {:#} and in_flight {:#}",
+    let problem = format!(
+        "memory {:#}, in_flight {:#} and what {} connections may take, {:#}, are more than {of}, {:#}",
         ByteSize(budget),
-        ByteSize(in_flight)
+        ByteSize(in_flight),
+        config.max_connections,
+        ByteSize(connections),
+        ByteSize(allowed)
     );
-    if connections > 0 {
-        parts.push_str(" and what limits.connections may take, ");
-        parts.push_str(&format!("{:#}", ByteSize(connections)));
-    }
-    let problem = format!("{parts}, are more than {of}, {:#}", ByteSize(allowed));
     warn(reading, "memory", problem, "them to fit");
 }
 

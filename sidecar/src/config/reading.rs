@@ -20,7 +20,7 @@ use super::table::{
     API_VERSION, CACHES, Field, GROUPS, LEAST_IN_FLIGHT, POLICY, PROCESS, UNDECLARED, VERSION_KEY,
 };
 use super::yaml::{self, Entry, Node, Value};
-use super::{Config, across};
+use super::{CONNECTION, Config, LEAST_CONNECTIONS, MOST_CONNECTIONS, across};
 use crate::memory::default_budget;
 
 /// What a configuration comes to.
@@ -60,14 +60,23 @@ impl Reading {
             reading.document(name, root.as_deref(), whole);
         }
         reading.said(said);
-        if !reading.places.contains_key("in_flight") {
-            let config = &mut reading.config;
-            config.in_flight = config
-                .in_flight
-                .min(config.cache.budget.max(LEAST_IN_FLIGHT));
-        }
+        reading.shares();
         across::check(&mut reading);
         reading
+    }
+
+    /// What is held beside entries follows their budget unless it is said. Where that is
+    /// half of a container's limit, an eighth of the limit is left for the process itself.
+    fn shares(&mut self) {
+        let budget = self.config.cache.budget;
+        if !self.places.contains_key("in_flight") {
+            let share = (budget / 2).max(LEAST_IN_FLIGHT);
+            self.config.in_flight = self.config.in_flight.min(share);
+        }
+        if !self.places.contains_key("limits.connections") {
+            let share = usize::try_from(budget / 4 / CONNECTION).unwrap_or(usize::MAX);
+            self.config.max_connections = share.clamp(LEAST_CONNECTIONS, MOST_CONNECTIONS);
+        }
     }
 
     /// Where a field was said; [`Place::Default`] when it was not.

@@ -177,7 +177,7 @@ fn process() -> Vec<Field<Config>> {
             |config: &mut Config| &mut config.in_flight,
             "Bytes that calls may hold at once, beside `memory`: messages being received or handled, replies not yet written, 2KiB a call",
         )
-        .unless_said("64MiB, or as much as `memory` where that is less"),
+        .unless_said("64MiB, or half of `memory` where that is less"),
         Field::new(
             top("workers"),
             Count {
@@ -205,7 +205,8 @@ fn process() -> Vec<Field<Config>> {
             },
             |config: &mut Config| &mut config.max_connections,
             "Connections open; more are closed as they arrive. About 34KiB each when idle",
-        ),
+        )
+        .unless_said("as many as fit a quarter of `memory`, from 128 to 12288: 963 where it is 128MiB"),
         Field::new(
             limit("calls_per_connection"),
             Count {

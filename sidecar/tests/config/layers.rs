@@ -145,11 +145,11 @@ fn what_is_allowed_and_probably_not_meant_is_warned_of() {
         ),
         (
             "memory: 4096Gi\n",
-            "memory: memory 4096GiB and in_flight 64MiB, are more than",
+            "memory: memory 4096GiB, in_flight 64MiB and what 12288 connections may take, ",
         ),
         (
             "memory: 1Gi\nlimits: {connections: 1000000}\n",
-            "and what limits.connections may take, 34000000KiB, are more than",
+            "and what 1000000 connections may take, 34000000KiB, are more than",
         ),
         (
             "memory: 1Mi\ncaches: {a: {max_value: 2Mi}}\n",
@@ -171,10 +171,32 @@ fn what_is_allowed_and_probably_not_meant_is_warned_of() {
 }
 
 #[test]
-fn messages_in_flight_take_no_more_than_memory_unless_it_is_said() {
-    assert_eq!(read("memory: 16Mi\n", &[], &[]).config.in_flight, 16 << 20);
+fn messages_in_flight_take_no_more_than_half_of_memory_unless_it_is_said() {
+    assert_eq!(read("memory: 32Mi\n", &[], &[]).config.in_flight, 16 << 20);
     assert_eq!(read("memory: 1Mi\n", &[], &[]).config.in_flight, 8 << 20);
     assert_eq!(read("memory: 1Gi\n", &[], &[]).config.in_flight, 64 << 20);
     let said = read("memory: 16Mi\nin_flight: 32Mi\n", &[], &[]);
     assert_eq!(said.config.in_flight, 32 << 20);
+}
+
+#[test]
+fn connections_follow_memory_unless_it_is_said() {
+    let connections = |text: &str| read(text, &[], &[]).config.max_connections;
+    assert_eq!(connections("memory: 128Mi\n"), 963);
+    assert_eq!(connections("memory: 1Mi\n"), 128);
+    assert_eq!(connections("memory: 64Gi\n"), 12_288);
+    let said = "memory: 128Mi\nlimits: {connections: 12288}\n";
+    assert_eq!(connections(said), 12_288);
+}
+
+#[test]
+fn what_is_held_at_most_fits_a_container_of_any_size_as_long_as_nothing_is_said() {
+    const CONNECTION: u64 = 34 << 10;
+    for limit in [64_u64, 128, 256, 512, 4_096, 65_536].map(|mib| mib << 20) {
+        // As it is without a word: half of the limit.
+        let config = read(&format!("memory: {}\n", limit / 2), &[], &[]).config;
+        let connections = CONNECTION * config.max_connections as u64;
+        let held = config.cache.budget + config.in_flight + connections;
+        assert!(held <= limit / 8 * 7, "{held} of {limit}");
+    }
 }
