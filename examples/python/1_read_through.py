@@ -1,5 +1,5 @@
 """Read-through: many callers read a cold key, and the database is asked once."""
-import secrets, sys, threading, time
+import secrets, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from millpond_cache import Millpond, MillpondError
 

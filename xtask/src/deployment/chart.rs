@@ -53,6 +53,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("config.probe=off,example.enabled=true", "config.probe"),
     ("config.socket=/tmp/millpond.sock", "config.socket"),
     ("config.admin=off,sidecar.preStop=drain", "sidecar.preStop"),
+    (
+        "configText=admin: off,sidecar.preStop=drain",
+        "sidecar.preStop",
+    ),
 ];
 
 fn charts() -> PathBuf {

@@ -146,6 +146,15 @@ pub(super) fn names_agree(renderings: &[Rendering]) -> Vec<Breach> {
             for fault in faults_of_sidecar(container, pod) {
                 broken(format!("{}: {fault}", name(workload)));
             }
+            let configurations = of_kind("ConfigMap");
+            let configuration =
+                configurations.filter_map(|map| map["data"]["millpond.yaml"].as_str());
+            if let Some(fault) = configuration
+                .filter_map(|text| fault_of_hook(container, text))
+                .next()
+            {
+                broken(format!("{}: {fault}", name(workload)));
+            }
             for volume in pod["spec"]["volumes"].as_array().into_iter().flatten() {
                 let Some(wanted) = volume["configMap"]["name"].as_str() else {
                     continue;
@@ -254,4 +263,39 @@ fn faults_of_sidecar(container: &Value, pod: &Value) -> Vec<String> {
         faults.push("a file mounted by subPath is never reloaded".to_owned());
     }
     faults
+}
+
+/// A hook that drains has to call the port that the configuration names.
+fn fault_of_hook(container: &Value, configuration: &str) -> Option<String> {
+    let command = container.pointer("/lifecycle/preStop/exec/command")?;
+    let words: Vec<&str> = command
+        .as_array()?
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let mut lines = configuration.lines();
+    let admin = lines.find_map(|line| line.strip_prefix("admin: "));
+    let called = words.iter().skip_while(|word| **word != "--admin").nth(1);
+    (called.copied() != admin)
+        .then(|| format!("the preStop hook calls {called:?}, the admin port is {admin:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_hook_calls_the_port_that_is_configured() {
+        let hook =
+            |command: &[&str]| json!({"lifecycle": {"preStop": {"exec": {"command": command}}}});
+        let (plain, moved) = ("log:\n  admin: x\n", "admin: 127.0.0.1:7571\n");
+        let own = hook(&["/millpond", "drain", "--admin", "127.0.0.1:7571"]);
+        assert_eq!(fault_of_hook(&own, moved), None);
+        assert_eq!(fault_of_hook(&hook(&["/millpond", "drain"]), plain), None);
+        assert_eq!(fault_of_hook(&json!({}), moved), None);
+        assert!(fault_of_hook(&hook(&["/millpond", "drain"]), moved).is_some());
+        assert!(fault_of_hook(&own, plain).is_some());
+    }
 }

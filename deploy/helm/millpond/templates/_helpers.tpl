@@ -142,14 +142,17 @@ httpGet:
   readinessProbe:
     {{- include "millpond.probe" (dict "path" "/readyz" "port" $port "times" .Values.sidecar.readinessProbe) | nindent 4 }}
   {{- if eq .Values.sidecar.preStop "drain" }}
-  {{- if eq (toString (include "millpond.configDocument" . | fromYaml).admin) "off" }}
+  {{- $document := include "millpond.configDocument" . | fromYaml }}
+  {{- /* In a text, `off` is read as a boolean. */}}
+  {{- if has (toString $document.admin) (list "off" "false") }}
   {{- fail "sidecar.preStop: drain calls the admin port, and config.admin is off; expected none, or an admin port" }}
   {{- end }}
   # Runs when the pod begins to end, beside the application's own hooks and not after them.
   lifecycle:
     preStop:
       exec:
-        command: [/millpond, drain]
+        {{- /* Unless the file moves the port, it is where the command looks by itself. */}}
+        command: [/millpond, drain{{ with $document.admin }}, --admin, {{ . | quote }}{{ end }}]
   {{- end }}
   securityContext:
     runAsNonRoot: true
