@@ -11,12 +11,12 @@ mod page;
 mod served;
 
 use std::{
-    env, fs,
+    fs,
     path::PathBuf,
     process::{Command, Stdio},
 };
 
-use crate::{command, failure::Failure, workspace};
+use crate::{command, failure::Failure, machine, millpond, workspace};
 
 use browser::Browser;
 use served::{Load, Served};
@@ -26,7 +26,7 @@ const NAMES: &[&str] = &["chromium", "chromium-browser", "google-chrome", "chrom
 
 pub(crate) fn run() -> Result<(), Failure> {
     let Some(chromium) = chromium()? else {
-        if env::var("CI").is_ok_and(|ci| ci == "true") {
+        if machine::is_ci() {
             return Err(Failure::new(
                 "there is no Chromium: `apt-get install chromium`",
             ));
@@ -34,16 +34,10 @@ pub(crate) fn run() -> Result<(), Failure> {
         println!("skipped: there is no Chromium; `apt-get install chromium` brings one");
         return Ok(());
     };
-    command::run(&mut command::cargo(&[
-        "build",
-        "-p",
-        "millpond-sidecar",
-        "--bin",
-        "millpond",
-    ]))?;
+    let binary = millpond::build()?;
     let pictures = pictures()?;
-    let served = Served::start()?;
-    let load = Load::start(&served)?;
+    let served = Served::start(&binary)?;
+    let load = Load::start(&binary, &served)?;
     let mut browser = Browser::start(chromium, &pictures)?;
     page::shows_what_the_sidecar_does(&mut browser, &served, &pictures)?;
     page::shows_whatever_it_is_told(&mut browser, &served, &pictures)?;
@@ -55,7 +49,7 @@ pub(crate) fn run() -> Result<(), Failure> {
 }
 
 fn pictures() -> Result<PathBuf, Failure> {
-    let folder = workspace::root().join("target/console");
+    let folder = workspace::target().join("console");
     fs::create_dir_all(&folder)?;
     Ok(folder)
 }
@@ -65,8 +59,7 @@ fn chromium() -> Result<Option<&'static str>, Failure> {
     if let Some(found) = present() {
         return Ok(Some(found));
     }
-    let root = command::output_of(Command::new("id").arg("-u"))?.trim() == "0";
-    if !root || !command::is_present(Command::new("apt-get").arg("--version")) {
+    if !machine::takes_packages()? {
         return Ok(None);
     }
     println!("installing Chromium, once");

@@ -22,7 +22,7 @@ mod words;
 
 use std::path::PathBuf;
 
-use crate::{failure::Failure, workspace};
+use crate::{failure::Failure, machine, workspace};
 
 /// What is wrong, and where.
 type Breach = String;
@@ -30,7 +30,7 @@ type Breach = String;
 pub(crate) fn run() -> Result<(), Failure> {
     let tools = match tools::Tools::ready() {
         Ok(tools) => tools,
-        Err(failure) if is_ci() => return Err(failure),
+        Err(failure) if machine::is_ci() => return Err(failure),
         Err(failure) => {
             println!("NOT RUN, and CI would fail: {failure}");
             return Ok(());
@@ -123,11 +123,6 @@ pub(crate) fn run() -> Result<(), Failure> {
 pub(crate) fn write() -> Result<(), Failure> {
     copies::write()?;
     copies::write_schema(&binary::Millpond::built()?)
-}
-
-/// On a person's machine a program that cannot be had is said, and the rest of the tests goes on.
-fn is_ci() -> bool {
-    std::env::var_os("CI").is_some_and(|value| value == "true")
 }
 
 /// The folder of this task's tools and renderings.

@@ -10,13 +10,24 @@
 mod go;
 mod node;
 mod python;
-mod sidecar;
 mod workshop;
 
-use std::{env, fs, os::unix::process::CommandExt, path::Path, process::Command, time::Duration};
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
-use crate::{command, failure::Failure, stopwatch::Stopwatch};
-use sidecar::Sidecar;
+use crate::{
+    command,
+    failure::Failure,
+    machine,
+    millpond::{self, Serving},
+    stopwatch::Stopwatch,
+};
 use workshop::Workshop;
 
 /// What the slowest program takes, many times over.
@@ -65,8 +76,10 @@ const LANGUAGES: &[(&str, Prepare)] = &[
 
 pub(crate) fn run() -> Result<(), Failure> {
     let workshop = Workshop::open()?;
-    let binary = sidecar::build()?;
-    let sidecar = Sidecar::start(&binary)?;
+    let binary = millpond::build()?;
+    let folder = Folder::new()?;
+    let socket = folder.0.join("pond.sock");
+    let sidecar = Serving::start(&binary, serving(&socket))?;
     let mut failed = Vec::new();
     for (language, prepare) in LANGUAGES {
         match prepare(&workshop) {
@@ -82,7 +95,7 @@ pub(crate) fn run() -> Result<(), Failure> {
                     }
                 }
             }
-            Err(failure) if on_ci() => return Err(failure),
+            Err(failure) if machine::is_ci() => return Err(failure),
             Err(failure) => println!("{language:7} skipped: {failure}"),
         }
     }
@@ -93,15 +106,35 @@ pub(crate) fn run() -> Result<(), Failure> {
     }
 }
 
-fn on_ci() -> bool {
-    env::var_os("CI").is_some_and(|ci| ci == "true")
+/// A folder of the run's own, gone with it. Not under target: a socket's path has at most 107 bytes.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Result<Self, Failure> {
+        let name = format!("millpond-languages-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder)?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+/// How the sidecar is started that the programs talk to.
+fn serving(socket: &Path) -> [&OsStr; 4] {
+    let flags = ["--no-probe", "--no-admin", "--socket"].map(OsStr::new);
+    [flags[0], flags[1], flags[2], socket.as_os_str()]
 }
 
 /// Runs one program everywhere it is to run.
 fn try_out(
     program: &Program,
     starter: &Starter,
-    sidecar: &Sidecar,
+    sidecar: &Serving,
     binary: &Path,
     log: &Path,
 ) -> Result<(), Failure> {

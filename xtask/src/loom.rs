@@ -26,11 +26,6 @@ const PREEMPTIONS: &str = "3";
 const PREEMPTIONS_VARIABLE: &str = "LOOM_MAX_PREEMPTIONS";
 
 pub(crate) fn run() -> Result<(), Failure> {
-    if EXPECTED_MODELS == 0 {
-        return Err(Failure::new(
-            "no models are expected: set EXPECTED_MODELS in xtask/src/loom.rs to how many there are",
-        ));
-    }
     let (status, printed) = command::tee(&mut cargo_test(&[]))?;
     let totals = Totals::of(&printed);
     if !status.success() {
@@ -51,10 +46,6 @@ pub(crate) fn run() -> Result<(), Failure> {
         .iter()
         .filter(|row| row.kind == Kind::Loom)
         .collect();
-    if promises.is_empty() {
-        println!("no planted bug is tied to a model yet");
-        return Ok(());
-    }
     let binaries = binaries::build(&mut cargo_test(&["--no-run"]))?;
     let logs = workspace::root().join(TARGET).join("planted");
     // All models have just passed without a bug.

@@ -20,6 +20,8 @@ mod image;
 mod languages;
 mod libtest;
 mod loom;
+mod machine;
+mod millpond;
 mod planted;
 mod promises;
 mod soak;
@@ -41,7 +43,7 @@ cargo xtask <task>
   promises [--write]    prove that each promised rule has a test that can fail; --write renews docs/promises.md
   languages             the examples of other languages, against a real sidecar
   gauntlet [--rounds N] races that break well-known libraries, run against them and this one
-  fuzz [--seconds N]    hostile input to the RPCs, the probe port and the configuration
+  fuzz [--seconds N]    hostile input to the RPCs, the probe port and the configuration, and what slow peers cost others
   console               the console in headless Chromium, which is installed if it may be
   soak [--seconds N]    a long run under load with faults
   deployment [--write]  chart, manifests, alerts, dashboard and image against the programs that read them;

@@ -2,61 +2,31 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::TcpStream,
     path::PathBuf,
-    process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use serde_json::Value;
-
 use super::{Breach, chart::Rendering, exposition::Exposition, workshop};
-use crate::{command, failure::Failure};
+use crate::{
+    failure::Failure,
+    millpond::{self, Serving},
+};
 
-/// Of a scrape, and of the binary's start.
+/// Of a scrape.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Lines that a start prints, and more.
-const MAX_GREETING: usize = 40;
 
 pub(super) struct Millpond(PathBuf);
 
 impl Millpond {
     /// As `cargo build` makes it.
     pub(super) fn built() -> Result<Self, Failure> {
-        let printed = command::output_of(&mut command::cargo(&[
-            "build",
-            "--package",
-            "millpond-sidecar",
-            "--bin",
-            "millpond",
-            "--message-format=json-render-diagnostics",
-        ]))?;
-        let messages = printed
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let built = messages
-            .filter(|message| message["target"]["name"] == "millpond")
-            .find_map(|message| message["executable"].as_str().map(PathBuf::from));
-        built
-            .map(Self)
-            .ok_or_else(|| Failure::new("cargo built no `millpond`"))
-    }
-
-    /// The binary, without what the environment of whoever runs this would tell it.
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.0);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("MILLPOND_") {
-                command.env_remove(name);
-            }
-        }
-        command.stdin(Stdio::null());
-        command
+        millpond::build().map(Self)
     }
 
     fn said(&self, arguments: &[&str]) -> Result<String, Failure> {
-        let output = self.command().args(arguments).output()?;
+        let output = millpond::command(&self.0).args(arguments).output()?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
@@ -112,50 +82,11 @@ impl Millpond {
 
     /// Starts it on free ports and reads its metrics.
     pub(super) fn scrape(&self) -> Result<Exposition, Failure> {
-        let mut command = self.command();
-        command.args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--probe",
-            "127.0.0.1:0",
-            "--no-socket",
-            "--no-admin",
-        ]);
-        let mut running = Running(
-            command
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null())
-                .spawn()?,
-        );
-        let stdout = running.0.stdout.take().expect("it was asked for");
-        let address = BufReader::new(stdout)
-            .lines()
-            .take(MAX_GREETING)
-            .map_while(Result::ok)
-            .find_map(|line| {
-                let rest = line
-                    .trim()
-                    .strip_prefix("probe")?
-                    .trim_start()
-                    .strip_prefix("http://")?
-                    .to_owned();
-                rest.split_whitespace().next().map(str::to_owned)
-            })
-            .ok_or_else(|| Failure::new("millpond did not say where its probes are"))?;
+        let flags = ["--probe", "127.0.0.1:0", "--no-socket", "--no-admin"];
+        let serving = Serving::start(&self.0, flags)?;
+        let address = serving.probe.replace("http://", "");
         let page = get(&address, "/metrics")?;
         Ok(Exposition::read(&page))
-    }
-}
-
-/// Ends with whoever holds it.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to end.
-        drop(self.0.kill());
-        drop(self.0.wait());
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     Starter,
     workshop::{PROTO, Workshop, copy, proto_root, sources},
 };
-use crate::{command, failure::Failure};
+use crate::{command, failure::Failure, machine};
 
 /// protobuf 1.5 is named because it goes with the plugin; left to itself gRPC takes 1.3.
 const PACKAGES: &[&str] = &[
@@ -74,8 +74,7 @@ fn install(workshop: &Workshop) -> Result<(), Failure> {
     if installed() {
         return Ok(());
     }
-    let user = command::output_of(Command::new("id").arg("-u"))?;
-    if user.trim() != "0" || !command::is_present(Command::new("apt-get").arg("--version")) {
+    if !machine::takes_packages()? {
         let wanted = PACKAGES.join(" ");
         return Err(Failure::new(format!("needs Debian's {wanted}")));
     }

@@ -9,8 +9,6 @@ use std::{
 
 use crate::{command, failure::Failure, workspace};
 
-const HOME: &str = "target/languages";
-
 /// The folder of the contract, as protoc's `-I` wants it.
 const PROTO_ROOT: &str = "proto/proto";
 pub(super) const PROTO: &str = "millpond/v1/cache.proto";
@@ -22,7 +20,7 @@ pub(super) struct Workshop(PathBuf);
 
 impl Workshop {
     pub(super) fn open() -> Result<Self, Failure> {
-        let home = workspace::root().join(HOME);
+        let home = workspace::target().join("languages");
         fs::create_dir_all(&home)?;
         Ok(Self(home))
     }
