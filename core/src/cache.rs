@@ -12,6 +12,7 @@
 //! | `settle`, `write`, `invalidate` | settling loads, `Set`, invalidations |
 //! | `fill/*` | leases, flights, waiters |
 //! | `index`, `residency` | L1: the store, and who decides what stays |
+//! | `share/*`, `purge` | what each tenant may hold of it, and being rid of what one holds |
 //! | `front`, `local` | what a thread just read, read again without the index |
 //! | `entry`, `expiry`, `policy` | what is held, and for how long |
 //! | `scope`, `barrier`, `tags` | tenants and caches, and invalidating them whole |
@@ -36,6 +37,7 @@ pub mod lookup;
 pub(crate) mod name;
 mod policy;
 mod pond;
+mod purge;
 mod read;
 mod reconfigure;
 mod recorder;
@@ -43,6 +45,7 @@ mod residency;
 mod rules;
 mod scope;
 mod settle;
+mod share;
 mod stats;
 pub mod store;
 mod sweep;
@@ -63,9 +66,13 @@ pub use key::{MAX_KEY_LEN, check_key, triple};
 pub use name::{BadField, CacheName, TenantId};
 pub use policy::{Mode, Policy, PolicyError, Times};
 pub use pond::{Config, Gauges, Pond};
+pub use purge::Purged;
 pub use reconfigure::{CacheInForce, MAX_CACHES_LISTED, Switched};
 pub use recorder::{Event, What, Why};
 pub use scope::{Scope, ScopeError, TooManyCaches};
+pub use share::SHARE_OVERHEAD;
+pub use share::allowance::{Allowance, ShareError, ShareFault};
+pub use share::moving::ShareAudit;
 pub use stats::Totals;
 pub use sweep::Sweeper;
 pub use tags::{MAX_TAG_LEN, MAX_TAGS, check_tags};

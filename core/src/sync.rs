@@ -7,7 +7,7 @@
 //! - [`Mutex`] never poisons: a holder that panics leaves plain data behind it,
 //!   and every critical section in this crate is complete or not begun at each
 //!   point that can panic.
-//! - [`Map`] is lock-free for readers; see `sync/native.rs`.
+//! - [`Map`] is lock-free for readers; see `sync/native.rs`. So is [`Queue`] for all.
 //! - [`Once`] is given once and then read without a lock.
 //! - `Arc` is std's in both worlds: reference counts order nothing here except
 //!   in the scope table, which states its own fences.
@@ -18,9 +18,13 @@ mod model;
 mod native;
 
 #[cfg(millpond_loom)]
-pub(crate) use model::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Map, Mutex, Once, fence};
+pub(crate) use model::{
+    AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Map, Mutex, Once, Queue, fence,
+};
 #[cfg(not(millpond_loom))]
-pub(crate) use native::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Map, Mutex, Once, fence};
+pub(crate) use native::{
+    AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Map, Mutex, Once, Queue, fence,
+};
 
 pub(crate) use crossbeam::utils::CachePadded;
 pub(crate) use papaya::Equivalent;

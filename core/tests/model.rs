@@ -110,6 +110,13 @@ fn agree(case: &Case) -> Result<(), TestCaseError> {
         real.bench.pond.audit_bytes(),
         real.bench.pond.gauges().bytes
     );
+    for share in real.bench.pond.audit_shares() {
+        prop_assert_eq!(share.counted, share.found, "{:?}", share);
+    }
+    prop_assert_eq!(
+        real.bench.pond.tenant_bytes(real.bench.scope.tenant()),
+        real.bench.pond.gauges().bytes
+    );
     Ok(())
 }
 
@@ -193,6 +200,12 @@ fn step_both(
         Operation::Sweep => {
             real.bench.pond.sweep();
             model.sweep();
+        }
+        // What is held and how it is answered is none of a share's business.
+        Operation::Share(allowance) => {
+            let tenant = real.bench.scope.tenant();
+            let set = real.bench.pond.set_share(tenant, allowance);
+            prop_assert!(set.is_ok());
         }
     }
     Ok(())

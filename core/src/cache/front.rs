@@ -16,11 +16,16 @@
 //!
 //! Barriers need no stamp: every reader compares its node with them anyway.
 //!
+//! After a purge a front is emptied when it is next filled: a slot keeps its node
+//! alive, though none is answered from that its barrier covers.
+//!
 //! Cost: 512 slots of 24 bytes a thread, and the entries they keep alive: small
 //! ones only, at most 2 MiB a thread, beyond what L1 counts.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+// std's even under loom: it gives memory back, and orders nothing.
+use std::sync::atomic::AtomicU64 as PlainU64;
 
 use super::entry::Node;
 use super::key::KeyRef;
@@ -42,6 +47,15 @@ const FILL_EVERY: u32 = 16;
 /// those of another in the same process.
 #[derive(Debug)]
 pub(crate) struct Stamps(Box<[AtomicU64]>);
+
+/// Purges in this process, whose threads' fronts serve every L1 in it.
+static PURGES: PlainU64 = PlainU64::new(0);
+
+/// What was held of somebody is removed for good: each front is emptied when it is
+/// next filled.
+pub(crate) fn purged() {
+    PURGES.fetch_add(1, Ordering::Relaxed);
+}
 
 impl Stamps {
     pub(crate) fn new(stripes: usize) -> Self {
@@ -91,6 +105,8 @@ struct Slot {
 pub(crate) struct Front {
     slots: RefCell<[Slot; SLOTS]>,
     missed: Cell<u32>,
+    /// The purges that it was last emptied after.
+    purges: Cell<u64>,
 }
 
 impl Front {
@@ -103,6 +119,7 @@ impl Front {
         Self {
             slots: RefCell::new([EMPTY; SLOTS]),
             missed: Cell::new(0),
+            purges: Cell::new(0),
         }
     }
 
@@ -154,6 +171,10 @@ impl Front {
 
     #[cold]
     fn fill(&self, stamp: u64, key: &KeyRef<'_>, node: Arc<Node>) {
+        let purges = PURGES.load(Ordering::Relaxed);
+        if self.purges.replace(purges) != purges {
+            self.empty();
+        }
         let Ok(mut slots) = self.slots.try_borrow_mut() else {
             return;
         };
@@ -166,5 +187,11 @@ impl Front {
         drop(slots);
         // Dropped outside the borrow: a value's drop may be the caller's code.
         drop(old);
+    }
+
+    fn empty(&self) {
+        let take = |at: usize| self.slots.try_borrow_mut().ok()?[at].node.take();
+        // One at a time, and dropped outside the borrow.
+        (0..SLOTS).for_each(|at| drop(take(at)));
     }
 }

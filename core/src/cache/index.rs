@@ -8,9 +8,11 @@
 //!   policy's listener, no lock: kill ticket, remove the node that holds it
 //! ```
 //!
+//! Which policy that is a ticket's share says: see `share`.
+//!
 //! Invariants, at rest:
-//! - every node's ticket is alive and held by the policy (no orphan that nothing
-//!   can evict);
+//! - every node's ticket is alive and held by its share's policy (no orphan that
+//!   nothing can evict);
 //! - the bytes counted are the weights of the nodes in the map.
 //!
 //! A node that takes its predecessor's place takes over its ticket, so the policy
@@ -30,32 +32,33 @@ use super::front::{Front, Stamps};
 use super::key::{Hashed, Key, KeyRef};
 use super::local::Local;
 use super::recorder::Evictions;
-use super::residency::{Policy, Ticket, TicketOffice};
+use super::residency::{Ticket, TicketOffice};
+use super::share::allowance::Table;
+use super::share::{Place, Share, Shares};
 use crate::clock::{Clock, Time};
 use crate::planted::{Bug, planted};
-use crate::sync::{AtomicU64, Map, Ordering, fence};
+use crate::sync::{AtomicU64, Map, Ordering, Queue, fence};
 
 /// Bytes a node costs beyond its key and its entry's bytes: index slot, node,
 /// ticket, and moka's bookkeeping. Measured by the test
 /// `the_overhead_counted_is_the_overhead_measured`.
 pub const ENTRY_OVERHEAD: usize = 640;
 
-/// The bytes by which the policy's backlog may always exceed the budget.
-const MIN_BACKLOG: u64 = 64 << 10;
-
 /// L1 of one pod.
 #[derive(Debug)]
 pub(crate) struct L1 {
     index: Arc<Index>,
     stamps: Stamps,
-    policy: Policy,
+    pub(super) shares: Arc<Shares>,
     office: TicketOffice,
-    budget: u64,
 }
 
 pub(crate) struct Index {
     nodes: Map<Key, Arc<Node>, Hashed>,
-    bytes: AtomicU64,
+    /// The bytes that the common policy holds.
+    common: AtomicU64,
+    /// What a policy gave up and somebody else must still act upon.
+    given_up: Queue<Arc<Ticket>>,
     evictions: AtomicU64,
     evicted: Evictions,
     clock: Clock,
@@ -70,25 +73,33 @@ pub(crate) enum Residue {
     Admit(Arc<Ticket>),
     Used(Arc<Ticket>),
     Discard(Arc<Ticket>),
+    Moved {
+        from: Arc<Ticket>,
+        to: Arc<Ticket>,
+    },
+}
+
+impl Residue {
+    pub(crate) fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
 }
 
 impl L1 {
-    pub(crate) fn new(budget: u64, stripes: usize, clock: Clock) -> Self {
+    pub(crate) fn new(budget: u64, table: Table, stripes: usize, clock: Clock) -> Self {
         let index = Arc::new(Index {
             nodes: Map::with_hasher(Hashed::default()),
-            bytes: AtomicU64::new(0),
+            common: AtomicU64::new(0),
+            given_up: Queue::new(),
             evictions: AtomicU64::new(0),
             evicted: Evictions::new(),
             clock,
         });
-        let listening = Arc::clone(&index);
-        let policy = Policy::new(budget, move |ticket| listening.evicted(ticket));
         Self {
+            shares: Arc::new(Shares::new(Arc::clone(&index), budget, table)),
             index,
             stamps: Stamps::new(stripes),
-            policy,
             office: TicketOffice::new(),
-            budget,
         }
     }
 
@@ -148,13 +159,13 @@ impl L1 {
     #[inline]
     pub(crate) fn used(&self, node: &Node) {
         if node.first_use_in(self.office.epoch()) {
-            self.policy.used(&node.ticket);
+            self.shares.used(&node.ticket);
         }
     }
 
-    /// Tells the policy that a read found nothing.
-    pub(crate) fn missed(&self, key: &KeyRef<'_>) {
-        self.policy.missed(key.hash_bits());
+    /// Tells the policy that a read of a tenant's found nothing.
+    pub(crate) fn missed(&self, key: &KeyRef<'_>, place: &Place) {
+        self.shares.missed(place, key.hash_bits());
     }
 
     /// Puts an entry under its key. The key's stripe must be locked.
@@ -163,7 +174,18 @@ impl L1 {
         let held = self
             .index
             .nodes
-            .get_with(&key.borrow(), |old| Arc::clone(&old.ticket));
+            .get_with(&key.borrow(), |old| (Arc::clone(&old.ticket), old.weight));
+        let place = &entry.scope.tenant.place;
+        if place.refuses(weight, held.as_ref().map_or(0, |(_, weight)| *weight)) {
+            let residue = self.remove(&key.borrow());
+            return (self.unkept(key, entry), residue);
+        }
+        let share = self.shares.of(place);
+        let (held, elsewhere) = match held {
+            Some((ticket, _)) if self.shares.is_home(place, &ticket) => (Some(ticket), None),
+            Some((ticket, _)) => (None, Some(ticket)),
+            None => (None, None),
+        };
         if let Some(ticket) = held {
             let reweighed = ticket.reweigh(weight);
             let node = self.put(key, entry.clone(), &ticket, weight);
@@ -177,21 +199,49 @@ impl L1 {
                 return (node, tell(ticket));
             }
         }
-        // A key that was not there, or whose ticket died as it was taken over.
-        // Nobody can kill a new ticket before it is admitted.
-        let ticket = self.office.issue(key.clone(), weight);
+        // A key that was not there, whose ticket died as it was taken over, or whose
+        // tenant has another share now. Nobody can kill a new ticket before it is
+        // admitted.
+        let ticket = self.office.issue(key.clone(), weight, share);
         let node = self.put(key, entry, &ticket, weight);
         self.office.inserted(self.index.nodes.len());
-        (node, Residue::Admit(ticket))
+        let residue = match elsewhere {
+            None => Residue::Admit(ticket),
+            Some(from) => Self::moved(from, ticket),
+        };
+        (node, residue)
+    }
+
+    /// Puts the entry of `node` under a new ticket of another share, in one step for
+    /// readers. The stripe must be locked and the node in its place, unless it is
+    /// evicted at this moment: then it is back.
+    pub(super) fn move_node(&self, node: &Node, to: Option<Arc<Share>>) -> Residue {
+        let ticket = self.office.issue(node.key.clone(), node.weight, to);
+        let moved = self.node(node.entry.clone(), &ticket, node.weight);
+        moved.inherit(node);
+        self.put_node(&node.key, moved);
+        Self::moved(Arc::clone(&node.ticket), ticket)
+    }
+
+    /// What is left to tell when a node with ticket `to` took the place of one with
+    /// `from`. Dead, because its admission may be still to come.
+    fn moved(from: Arc<Ticket>, to: Arc<Ticket>) -> Residue {
+        if !planted(Bug::MovedTicketAlive) {
+            from.kill();
+        }
+        Residue::Moved { from, to }
     }
 
     fn put(&self, key: &Key, entry: Entry, ticket: &Arc<Ticket>, weight: u32) -> Arc<Node> {
-        let node = Arc::new(Node::new(
-            entry,
-            Arc::clone(ticket),
-            weight,
-            self.office.epoch(),
-        ));
+        self.put_node(key, self.node(entry, ticket, weight))
+    }
+
+    fn node(&self, entry: Entry, ticket: &Arc<Ticket>, weight: u32) -> Node {
+        Node::new(entry, Arc::clone(ticket), weight, self.office.epoch())
+    }
+
+    fn put_node(&self, key: &Key, node: Node) -> Arc<Node> {
+        let node = Arc::new(node);
         self.stamps
             .writing(&key.borrow(), || self.index.put(key, Arc::clone(&node)));
         node
@@ -199,7 +249,7 @@ impl L1 {
 
     /// A node that is handed to waiters and never kept.
     pub(crate) fn unkept(&self, key: &Key, entry: Entry) -> Arc<Node> {
-        let ticket = self.office.issue(key.clone(), 0);
+        let ticket = self.office.issue(key.clone(), 0, None);
         Arc::new(Node::new(entry, ticket, 0, self.office.epoch()))
     }
 
@@ -228,23 +278,25 @@ impl L1 {
     pub(crate) fn settle(&self, residue: Residue) {
         match residue {
             Residue::Nothing => {}
-            Residue::Admit(ticket) => {
-                self.policy.admit(&ticket);
-                // The policy works in batches: keep its backlog small beside the
-                // budget, but leave it batches.
-                let backlog = (self.budget / 16).max(MIN_BACKLOG);
-                if self.bytes() > self.budget.saturating_add(backlog) {
-                    self.policy.settle();
-                }
+            Residue::Admit(ticket) => self.shares.admit(&ticket),
+            Residue::Used(ticket) => self.shares.used(&ticket),
+            Residue::Discard(ticket) => self.shares.discard(&ticket),
+            Residue::Moved { from, to } => {
+                self.shares.discard(&from);
+                self.shares.admit(&to);
             }
-            Residue::Used(ticket) => self.policy.used(&ticket),
-            Residue::Discard(ticket) => self.policy.discard(&ticket),
         }
     }
 
-    /// Lets the policy work off what it was told.
+    /// Lets the policies work off what they were told.
     pub(crate) fn settle_all(&self) {
-        self.policy.settle();
+        self.shares.settle();
+    }
+
+    /// What a policy gave up and is still to be acted upon: a living ticket, whose
+    /// entry moves on, or a dead one, which another policy holds too.
+    pub(super) fn next_given_up(&self) -> Option<Arc<Ticket>> {
+        self.index.given_up.pop()
     }
 
     pub(crate) fn for_each(&self, visit: impl FnMut(&Arc<Node>)) {
@@ -252,11 +304,11 @@ impl L1 {
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.index.bytes.load(Ordering::Relaxed)
+        self.shares.bytes()
     }
 
     pub(crate) fn budget(&self) -> u64 {
-        self.budget
+        self.shares.budget()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -271,72 +323,86 @@ impl L1 {
     pub(crate) fn evicted_at(&self, key: &Key) -> Option<Time> {
         self.index.evicted.of(key)
     }
-
-    #[cfg(millpond_loom)]
-    pub(crate) fn evict_one(&self) {
-        self.policy.evict_one();
-    }
-
-    /// What is wrong at rest: nodes that nothing can evict, and tickets that take
-    /// up room for no node.
-    #[cfg(millpond_loom)]
-    pub(crate) fn disorder(&self) -> Vec<&'static str> {
-        let tickets = self.policy.tickets();
-        let mut wrong = Vec::new();
-        let mut placed = Vec::new();
-        self.for_each(|node| {
-            if node.ticket.is_dead() || !tickets.contains(&node.ticket) {
-                wrong.push("a node that nothing can evict");
-            }
-            placed.push(Arc::clone(&node.ticket));
-        });
-        for ticket in tickets {
-            if ticket.is_dead() {
-                wrong.push("a dead ticket that takes up room");
-            } else if !placed.contains(&ticket) {
-                wrong.push("a living ticket without its node");
-            }
-        }
-        wrong
-    }
 }
 
 impl Index {
+    pub(super) fn for_each(&self, visit: impl FnMut(&Arc<Node>)) {
+        self.nodes.for_each(visit);
+    }
+
+    /// The bytes that the common policy holds: the common share's and what it lends.
+    pub(super) fn common_bytes(&self) -> u64 {
+        self.common.load(Ordering::Relaxed)
+    }
+
+    // Relaxed: a statistic and a bound; each node is counted in and out once, because
+    // the map hands each out once.
+
+    fn charge(&self, node: &Node) {
+        let weight = u64::from(node.weight);
+        node.entry.scope.tenant.place.charge(weight);
+        let share = node.ticket.share.as_deref();
+        if let Some(share) = share {
+            share.charge(weight);
+        }
+        if share.is_none_or(Share::is_lent) {
+            self.common.fetch_add(weight, Ordering::Relaxed);
+        }
+    }
+
+    fn release(&self, node: &Node) {
+        let weight = u64::from(node.weight);
+        node.entry.scope.tenant.place.release(weight);
+        let share = node.ticket.share.as_deref();
+        if let Some(share) = share
+            && !planted(Bug::ShareUnreleased)
+        {
+            share.release(weight);
+        }
+        if share.is_none_or(Share::is_lent) {
+            self.common.fetch_sub(weight, Ordering::Relaxed);
+        }
+    }
+
     fn put(&self, key: &Key, node: Arc<Node>) {
-        // Relaxed: a statistic; each node is counted in and out once, because
-        // the map hands each out once.
-        self.bytes
-            .fetch_add(u64::from(node.weight), Ordering::Relaxed);
+        self.charge(&node);
         if let Some(old) = self.nodes.insert(key.clone(), node)
             && !planted(Bug::BytesUncounted)
         {
-            self.bytes
-                .fetch_sub(u64::from(old.weight), Ordering::Relaxed);
+            self.release(&old);
         }
     }
 
     fn removed(&self, node: &Node) -> Residue {
-        self.bytes
-            .fetch_sub(u64::from(node.weight), Ordering::Relaxed);
+        self.release(node);
         node.ticket.kill();
         Residue::Discard(Arc::clone(&node.ticket))
     }
 
-    /// The policy gave `ticket` up.
-    fn evicted(&self, ticket: &Ticket) {
+    /// A policy gave `ticket` up: its entry moves on, or is evicted.
+    pub(super) fn given_up(&self, ticket: &Arc<Ticket>) {
         if ticket.is_dead() && !planted(Bug::ListenerRemovesAny) {
             return; // its node was removed first, or it is already evicted
+        }
+        let share = ticket.share.as_deref();
+        if share.is_some_and(Share::moves_on) {
+            if !planted(Bug::GivenUpForgotten) {
+                self.given_up.push(Arc::clone(ticket));
+            }
+            return;
         }
         ticket.kill();
         fence(Ordering::SeqCst); // killed, then looked: see the header
         let removed = self.nodes.remove_if(&ticket.key.borrow(), |node| {
-            *node.ticket == *ticket || planted(Bug::ListenerRemovesAny)
+            node.ticket == *ticket || planted(Bug::ListenerRemovesAny)
         });
         if let Some(node) = removed {
-            self.bytes
-                .fetch_sub(u64::from(node.weight), Ordering::Relaxed);
+            self.release(&node);
             self.evictions.fetch_add(1, Ordering::Relaxed);
             self.evicted.record(&ticket.key, self.clock.now());
+        }
+        if share.is_some_and(Share::is_lent) {
+            self.given_up.push(Arc::clone(ticket));
         }
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Locks, in the order they may nest: a stripe, then a waiter's cell; a stripe or
 //! the scope table, then the rules of a cache, which only a sweep and a change of
-//! policy take. The scope table's and the tag tables' locks nest in nothing. No
-//! lock is held across a call to the eviction policy, a waker, a loader or an await.
+//! policy take. The scope table's lock, and in it the table of allowances', nest in
+//! nothing else, nor do the tag tables'. No lock is held across a call to an eviction
+//! policy, a waker, a loader or an await, but one: that which orders the changes of
+//! allowances (`share`). It is taken first, and by nobody else.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use super::local::Local;
 use super::name::{CacheName, TenantId};
 use super::policy::{Mode, Policy};
 use super::scope::{Scope, ScopeError, Scopes, TooManyCaches};
+use super::share::allowance::{Allowance, ShareError, Table};
 use super::stats::{Count, Counters, Totals};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
@@ -30,8 +33,20 @@ use crate::version::{Position, Version, Versions};
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Bytes of entries kept in L1: keys, values, and
-    /// [`ENTRY_OVERHEAD`](super::ENTRY_OVERHEAD) each. Default 256 MiB.
+    /// [`ENTRY_OVERHEAD`](super::ENTRY_OVERHEAD) each. Default 256 MiB. What is held
+    /// may exceed it by the backlog of the eviction policies: a sixteenth of each
+    /// one's budget, at least 64 KiB each.
     pub budget: u64,
+    /// What tenants are allowed of the budget other than what the rest of them
+    /// share. Default none. The reserves together must be within the budget; see
+    /// [`Pond::set_shares`].
+    pub shares: HashMap<TenantId, Allowance>,
+    /// Tenants in use that may have a share of their own at once, at
+    /// [`SHARE_OVERHEAD`](super::SHARE_OVERHEAD) bytes each, twice that for one with a
+    /// reserve and a greater cap. Default 256. As many may have a reserve; those with a
+    /// cap alone have what is left, and are otherwise held to their cap by not keeping
+    /// what would exceed it.
+    pub max_shares: usize,
     /// Loads that may be unsettled at once; beyond it reads that would load are
     /// shed. Default 65 536, at about 300 bytes each.
     pub max_loads: usize,
@@ -57,6 +72,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             budget: 256 << 20,
+            shares: HashMap::new(),
+            max_shares: 256,
             max_loads: 65_536,
             max_waiters: 65_536,
             max_caches: 262_144,
@@ -79,6 +96,10 @@ pub struct Gauges {
     pub bytes: u64,
     /// The budget.
     pub budget: u64,
+    /// Of the budget, what is reserved for single tenants.
+    pub reserved: u64,
+    /// Tenants in use that have a share of their own.
+    pub shares: usize,
     /// Loads begun and not settled.
     pub loads: usize,
     /// (tenant, cache) pairs in use.
@@ -125,27 +146,48 @@ const STRIPES: usize = 256;
 #[cfg(millpond_loom)]
 const STRIPES: usize = 1;
 
+impl Config {
+    /// Whether what the tenants are allowed can all be kept.
+    ///
+    /// # Errors
+    /// When it cannot, with everything that is wrong.
+    pub fn check_shares(&self) -> Result<(), ShareError> {
+        self.table().map(drop)
+    }
+
+    fn table(&self) -> Result<Table, ShareError> {
+        Table::new(&self.shares, self.budget, self.max_shares)
+    }
+}
+
 impl Pond {
     /// An empty cache.
     ///
     /// # Panics
-    /// When a policy does not pass [`Policy::check`].
+    /// When a policy does not pass [`Policy::check`], or the shares do not pass
+    /// [`Config::check_shares`].
     #[must_use]
     pub fn new(config: Config) -> Arc<Self> {
         require(&config.declared, &config.undeclared);
+        let table = match config.table() {
+            Ok(table) => table,
+            Err(error) => panic!("the shares are wrong: {error}"),
+        };
+        let l1 = L1::new(config.budget, table, STRIPES, config.clock.clone());
         Arc::new(Self {
             boot: Boot::random(),
             versions: Versions::starting_at(config.clock.wall_micros()),
             tokens: Tokens::new(),
             hasher: KeyHasher::random(),
             scopes: Scopes::new(
+                Arc::clone(&l1.shares),
                 config.max_caches,
                 config.tags_per_tenant,
                 config.declared,
                 config.undeclared,
             ),
             stripes: Stripes::new(STRIPES),
-            l1: L1::new(config.budget, STRIPES, config.clock.clone()),
+            l1,
             counters: Counters::new(),
             loads_took: Histogram::default(),
             unsettled: AtomicUsize::new(0),
@@ -269,6 +311,8 @@ impl Pond {
             entries: self.l1.len(),
             bytes: self.l1.bytes(),
             budget: self.l1.budget(),
+            reserved: self.l1.shares.table.lock().reserved(),
+            shares: self.l1.shares.owned(),
             loads: self.unsettled.load(Ordering::Relaxed),
             caches: self.scopes.len(),
             evictions: self.l1.evictions(),

@@ -50,7 +50,7 @@ impl Pond {
             }
             seen => {
                 if seen.is_none() {
-                    self.l1.missed(&key);
+                    self.l1.missed(&key, &scope.tenant.place);
                 }
                 self.miss(scope, &key, want)
             }

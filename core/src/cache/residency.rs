@@ -10,6 +10,8 @@
 //! cannot touch its successor's, while the policy's frequency sketch still knows
 //! a key that comes back.
 //!
+//! Each share has a policy of its own: see `share`.
+//!
 //! The policy is told of a use once per node and *insert epoch* (a counter that
 //! moves every quarter of the entries held): a read of moka costs several times
 //! the whole look-up, and this loses no hit ratio.
@@ -21,6 +23,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::key::{Hashed, Key};
+use super::share::Share;
 use crate::planted::{Bug, planted};
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -28,6 +31,8 @@ use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 #[derive(Debug)]
 pub(crate) struct Ticket {
     pub(crate) key: Key,
+    /// Whose policy holds it; `None` for the common share's.
+    pub(crate) share: Option<Arc<Share>>,
     id: u64,
     weight: AtomicU32,
     dead: AtomicBool,
@@ -38,7 +43,7 @@ impl Ticket {
         self.dead.load(Ordering::SeqCst)
     }
 
-    /// SeqCst, here and above: see `Index::insert` and `Index::evicted`.
+    /// SeqCst, here and above: see `L1::insert` and `Index::given_up`.
     pub(crate) fn kill(&self) {
         self.dead.store(true, Ordering::SeqCst);
     }
@@ -85,11 +90,12 @@ impl TicketOffice {
         }
     }
 
-    pub(crate) fn issue(&self, key: Key, weight: u32) -> Arc<Ticket> {
+    pub(crate) fn issue(&self, key: Key, weight: u32, share: Option<Arc<Share>>) -> Arc<Ticket> {
         // Relaxed: uniqueness only.
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         Arc::new(Ticket {
             key,
+            share,
             id,
             weight: AtomicU32::new(weight),
             dead: AtomicBool::new(false),
@@ -117,6 +123,28 @@ impl TicketOffice {
 #[derive(Debug)]
 pub(crate) struct Policy {
     tickets: moka::sync::Cache<Arc<Ticket>, (), Hashed>,
+    scale: Arc<Scale>,
+}
+
+/// How much a ticket weighs in a policy whose budget is below its capacity. moka's
+/// capacity is fixed, so tickets weigh more instead, in the same proportion.
+#[derive(Debug)]
+struct Scale {
+    capacity: u64,
+    budget: AtomicU64,
+}
+
+impl Scale {
+    fn weight(&self, bytes: u32) -> u32 {
+        // Relaxed: whoever changes it then weighs everything anew.
+        let budget = self.budget.load(Ordering::Relaxed);
+        if budget == self.capacity {
+            return bytes;
+        }
+        let scaled = u128::from(bytes) * u128::from(self.capacity);
+        // Rounded up, so that the sum of what fits is never above the budget.
+        u32::try_from(scaled.div_ceil(u128::from(budget.max(1)))).unwrap_or(u32::MAX)
+    }
 }
 
 /// A key that no ticket equals, to tell the policy of a read that found nothing.
@@ -138,10 +166,18 @@ impl crate::sync::Equivalent<Arc<Ticket>> for Missed {
 impl Policy {
     /// A policy that keeps tickets of `budget` bytes together and reports the
     /// others to `evicted`.
-    pub(crate) fn new(budget: u64, evicted: impl Fn(&Ticket) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(budget: u64, evicted: impl Fn(&Arc<Ticket>) + Send + Sync + 'static) -> Self {
+        let scale = Arc::new(Scale {
+            // moka does no work at all for a capacity of 0.
+            capacity: budget.max(1),
+            budget: AtomicU64::new(budget),
+        });
+        let weighing = Arc::clone(&scale);
         let tickets = moka::sync::Cache::builder()
-            .max_capacity(budget)
-            .weigher(|ticket: &Arc<Ticket>, ()| ticket.weight.load(Ordering::Relaxed))
+            .max_capacity(scale.capacity)
+            .weigher(move |ticket: &Arc<Ticket>, ()| {
+                weighing.weight(ticket.weight.load(Ordering::Relaxed))
+            })
             .eviction_listener(move |ticket: Arc<Arc<Ticket>>, (), cause| {
                 // A replacement is the same ticket with another weight.
                 if cause != moka::notification::RemovalCause::Replaced {
@@ -149,7 +185,18 @@ impl Policy {
                 }
             })
             .build_with_hasher(Hashed::default());
-        Self { tickets }
+        Self { tickets, scale }
+    }
+
+    /// What its tickets may weigh together.
+    pub(crate) fn budget(&self) -> u64 {
+        self.scale.budget.load(Ordering::Relaxed)
+    }
+
+    /// Changes the budget, to at most what it was made with. Tickets that it holds
+    /// weigh what they did until they are admitted again.
+    pub(crate) fn resize(&self, budget: u64) {
+        self.scale.budget.store(budget, Ordering::Relaxed);
     }
 
     /// Takes a ticket in, or hears of its new weight.
@@ -185,12 +232,13 @@ pub(crate) use model::Policy;
 /// A policy that evicts exactly when a model says so.
 #[cfg(millpond_loom)]
 mod model {
-    use super::{Arc, Bug, Ticket, planted};
+    use super::{Arc, AtomicU64, Bug, Ordering, Ticket, planted};
     use crate::sync::Mutex;
 
     pub(crate) struct Policy {
         tickets: Mutex<Vec<Arc<Ticket>>>,
-        evicted: Box<dyn Fn(&Ticket) + Send + Sync>,
+        budget: AtomicU64,
+        evicted: Box<dyn Fn(&Arc<Ticket>) + Send + Sync>,
     }
 
     impl std::fmt::Debug for Policy {
@@ -200,11 +248,23 @@ mod model {
     }
 
     impl Policy {
-        pub(crate) fn new(_: u64, evicted: impl Fn(&Ticket) + Send + Sync + 'static) -> Self {
+        pub(crate) fn new(
+            budget: u64,
+            evicted: impl Fn(&Arc<Ticket>) + Send + Sync + 'static,
+        ) -> Self {
             Self {
                 tickets: Mutex::new(Vec::new()),
+                budget: AtomicU64::new(budget),
                 evicted: Box::new(evicted),
             }
+        }
+
+        pub(crate) fn budget(&self) -> u64 {
+            self.budget.load(Ordering::Relaxed)
+        }
+
+        pub(crate) fn resize(&self, budget: u64) {
+            self.budget.store(budget, Ordering::Relaxed);
         }
 
         pub(crate) fn admit(&self, ticket: &Arc<Ticket>) {

@@ -28,6 +28,7 @@ use super::name::{BadField, CacheName, TenantId};
 use super::policy::{Mode, Policy};
 use super::reconfigure::Ruling;
 use super::rules::Rules;
+use super::share::Place;
 use super::tags::TagTable;
 use crate::clock::Time;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -63,13 +64,16 @@ pub(crate) struct Tenant {
     pub(crate) id: TenantId,
     pub(crate) barrier: Barrier,
     pub(crate) tags: TagTable,
+    /// Its share of L1.
+    pub(crate) place: Place,
     keep: Keep,
 }
 
 impl Tenant {
-    fn new(id: &TenantId, tags: usize) -> Self {
+    fn new(id: &TenantId, tags: usize, place: Place) -> Self {
         Self {
             id: id.clone(),
+            place,
             barrier: Barrier::at(Version::NONE),
             tags: TagTable::new(tags),
             keep: Keep::none(),

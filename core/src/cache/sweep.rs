@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use super::entry::Node;
 use super::expiry::Phase;
-use super::index::Residue;
 use super::pond::Pond;
 use super::recorder::What;
 use super::stats::Count;
@@ -40,6 +39,7 @@ impl Pond {
         }
         self.sweep_flights();
         self.l1.settle_all();
+        self.work_off(usize::MAX);
         self.scopes.forget_idle(self.clock.precise());
         self.counters.add(Count::Expired, removed as u64);
         removed
@@ -63,7 +63,7 @@ impl Pond {
             let mut state = self.stripes.of(&key.borrow()).state.lock();
             let residue = self.l1.remove_node(node);
             // Nothing: it was replaced or evicted meanwhile.
-            if !matches!(residue, Residue::Nothing) {
+            if !residue.is_nothing() {
                 let what = if Self::covered(&node.entry) {
                     What::Buried
                 } else {
@@ -74,7 +74,7 @@ impl Pond {
             }
             residue
         };
-        self.l1.settle(residue);
+        self.settle(residue);
     }
 
     fn sweep_flights(&self) {

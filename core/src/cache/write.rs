@@ -165,7 +165,7 @@ impl Pond {
 
     /// Tells the policy and the waiters. No stripe may be locked.
     pub(super) fn after(self: &Arc<Self>, key: &Key, after: Aftermath) {
-        self.l1.settle(after.residue);
+        self.settle(after.residue);
         for waiter in after.waiters {
             let outcome = match &after.outcome {
                 Some(ToTell::Value(handed)) => Outcome::Value(handed.clone()),

@@ -175,3 +175,22 @@ impl<K: Hash + Eq, V: Clone, S> Map<K, V, S> {
         self.rows.lock().len()
     }
 }
+
+/// A queue of which each operation is one step: crossbeam's own orderings are
+/// crossbeam's to check.
+#[derive(Debug)]
+pub(crate) struct Queue<T>(Mutex<std::collections::VecDeque<T>>);
+
+impl<T> Queue<T> {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(std::collections::VecDeque::new()))
+    }
+
+    pub(crate) fn push(&self, value: T) {
+        self.0.lock().push_back(value);
+    }
+
+    pub(crate) fn pop(&self) -> Option<T> {
+        self.0.lock().pop_front()
+    }
+}

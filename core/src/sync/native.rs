@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use papaya::Equivalent;
 
+pub(crate) use crossbeam::queue::SegQueue as Queue;
 pub(crate) use parking_lot::Mutex;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, fence};
 

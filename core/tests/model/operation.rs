@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millpond_core::cache::Policy;
+use millpond_core::cache::{Allowance, Policy};
 use proptest::prelude::*;
 
 /// What an invalidation covers.
@@ -53,6 +53,7 @@ pub(crate) enum Operation {
     },
     Pass(Duration),
     Sweep,
+    Share(Option<Allowance>),
 }
 
 /// A policy and what is done under it.
@@ -118,7 +119,23 @@ fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(target, soft, settle)| Operation::Invalidate { target, soft, settle }),
         4 => (0..4_000_u64).prop_map(|millis| Operation::Pass(Duration::from_millis(millis))),
         1 => Just(Operation::Sweep),
+        1 => proptest::option::of(allowance()).prop_map(Operation::Share),
     ]
+}
+
+/// Room for all keys, whatever the share.
+fn allowance() -> impl Strategy<Value = Allowance> {
+    const ROOM: u64 = 1 << 20;
+    prop_oneof![
+        Just((Some(ROOM), 0)),
+        Just((None, ROOM)),
+        Just((Some(ROOM), ROOM)),
+        Just((Some(2 * ROOM), ROOM)),
+        // Everything overflows.
+        Just((Some(ROOM), 1)),
+        Just((None, 1)),
+    ]
+    .prop_map(|(cap, reserve)| Allowance { cap, reserve })
 }
 
 /// A case of 100 to 160 operations.

@@ -10,6 +10,7 @@ use crate::cache::key::ScopeId;
 use crate::cache::name::{CacheName, TenantId};
 use crate::cache::policy::Policy;
 use crate::cache::reconfigure::Ruling;
+use crate::cache::share::Shares;
 use crate::clock::{Clock, Time};
 use crate::sync::{AtomicBool, AtomicU32, Equivalent, Map, Mutex, Ordering, fence};
 use crate::version::{Version, Versions};
@@ -36,6 +37,7 @@ impl Equivalent<ScopeName> for ScopeNameRef<'_> {
 pub(crate) struct Scopes {
     by_name: Map<ScopeName, Arc<Scope>, ahash::RandomState>,
     growing: Mutex<Growing>,
+    shares: Arc<Shares>,
     limit: usize,
     tags_per_tenant: usize,
 }
@@ -60,6 +62,7 @@ impl Growing {
 
 impl Scopes {
     pub(crate) fn new(
+        shares: Arc<Shares>,
         limit: usize,
         tags_per_tenant: usize,
         declared: HashMap<CacheName, Policy>,
@@ -77,9 +80,32 @@ impl Scopes {
                 rulings,
                 undeclared,
             }),
+            shares,
             limit,
             tags_per_tenant,
         }
+    }
+
+    fn new_tenant(&self, id: &TenantId) -> Arc<Tenant> {
+        let place = self.shares.place(id);
+        Arc::new(Tenant::new(id, self.tags_per_tenant, place))
+    }
+
+    /// A tenant of whom something is known.
+    pub(in crate::cache) fn tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.growing.lock().tenants.get(id).map(Arc::clone)
+    }
+
+    /// Gives those of these tenants that are in use the places that their allowances
+    /// say; returns the places they had.
+    pub(in crate::cache) fn replace<'a>(
+        &self,
+        ids: impl Iterator<Item = &'a TenantId>,
+    ) -> Vec<u64> {
+        let growing = self.growing.lock();
+        ids.filter_map(|id| growing.tenants.get(id))
+            .map(|tenant| self.shares.replace(&tenant.id, &tenant.place))
+            .collect()
     }
 
     pub(crate) fn get(
@@ -129,7 +155,7 @@ impl Scopes {
         let home = growing
             .tenants
             .entry(tenant.clone())
-            .or_insert_with(|| Arc::new(Tenant::new(tenant, self.tags_per_tenant)));
+            .or_insert_with(|| self.new_tenant(tenant));
         let home = Arc::clone(home);
         let ruling = growing.ruling(cache);
         ruling.tenants += 1;
@@ -166,7 +192,7 @@ impl Scopes {
             Some(tenant) => tenant,
             None if how.settle.is_zero() => return versions.next(clock),
             None => {
-                let tenant = Arc::new(Tenant::new(id, self.tags_per_tenant));
+                let tenant = self.new_tenant(id);
                 growing.tenants.entry(id.clone()).or_insert(tenant)
             }
         };
@@ -208,9 +234,13 @@ impl Scopes {
                 forgotten += 1;
             }
         }
-        growing
-            .tenants
-            .retain(|_, tenant| Arc::strong_count(tenant) > 1 || !tenant.keep.is_over(now));
+        growing.tenants.retain(|_, tenant| {
+            let needed = Arc::strong_count(tenant) > 1 || !tenant.keep.is_over(now);
+            if !needed {
+                self.shares.forget(&tenant.place);
+            }
+            needed
+        });
         growing.rulings.retain(|_, ruling| ruling.is_needed());
         forgotten
     }
