@@ -11,8 +11,8 @@ use std::time::Duration;
 use loom::future::block_on;
 use millpond_core::Entropy;
 use millpond_core::cache::{
-    Answer, Body, CacheName, Config, Fill, Invalidation, Lease, Lookup, Policy, Pond, Scope,
-    Settlement, Target, TenantId, Want, Write,
+    Allowance, Answer, Body, CacheName, Config, Fill, Invalidation, Lease, Lookup, Policy, Pond,
+    Scope, Settlement, Target, TenantId, Want, Write,
 };
 use millpond_core::clock::{Clock, ManualClock, Time};
 
@@ -100,6 +100,13 @@ impl Model {
     pub fn invalidate_cache(&self, how: Invalidation) {
         self.pond
             .invalidate::<&[u8]>(&self.scope, Target::Cache, how);
+    }
+
+    /// Allows the model's tenant something else.
+    pub fn allow(&self, cap: Option<u64>, reserve: u64) {
+        let allowance = Allowance { cap, reserve };
+        let set = self.pond.set_share(self.scope.tenant(), Some(allowance));
+        assert_eq!(set, Ok(()));
     }
 
     /// Panics when something is out of order at rest.

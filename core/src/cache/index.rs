@@ -170,13 +170,13 @@ impl L1 {
 
     /// Puts an entry under its key. The key's stripe must be locked.
     pub(crate) fn insert(&self, key: &Key, entry: Entry) -> (Arc<Node>, Residue) {
-        let weight = weight(key, &entry);
         let held = self
             .index
             .nodes
             .get_with(&key.borrow(), |old| (Arc::clone(&old.ticket), old.weight));
         let place = &entry.scope.tenant.place;
-        if place.refuses(weight, held.as_ref().map_or(0, |(_, weight)| *weight)) {
+        let instead = held.as_ref().map_or(0, |(_, weight)| *weight);
+        if place.refuses(weight(key, &entry, None), instead) {
             let residue = self.remove(&key.borrow());
             return (self.unkept(key, entry), residue);
         }
@@ -187,6 +187,7 @@ impl L1 {
             None => (None, None),
         };
         if let Some(ticket) = held {
+            let weight = weight(key, &entry, ticket.share.as_deref());
             let reweighed = ticket.reweigh(weight);
             let node = self.put(key, entry.clone(), &ticket, weight);
             fence(Ordering::SeqCst); // put, then looked: see the header
@@ -202,6 +203,7 @@ impl L1 {
         // A key that was not there, whose ticket died as it was taken over, or whose
         // tenant has another share now. Nobody can kill a new ticket before it is
         // admitted.
+        let weight = weight(key, &entry, share.as_deref());
         let ticket = self.office.issue(key.clone(), weight, share);
         let node = self.put(key, entry, &ticket, weight);
         self.office.inserted(self.index.nodes.len());
@@ -216,8 +218,9 @@ impl L1 {
     /// readers. The stripe must be locked and the node in its place, unless it is
     /// evicted at this moment: then it is back.
     pub(super) fn move_node(&self, node: &Node, to: Option<Arc<Share>>) -> Residue {
-        let ticket = self.office.issue(node.key.clone(), node.weight, to);
-        let moved = self.node(node.entry.clone(), &ticket, node.weight);
+        let weight = weight(&node.key, &node.entry, to.as_deref());
+        let ticket = self.office.issue(node.key.clone(), weight, to);
+        let moved = self.node(node.entry.clone(), &ticket, weight);
         moved.inherit(node);
         self.put_node(&node.key, moved);
         Self::moved(Arc::clone(&node.ticket), ticket)
@@ -291,6 +294,11 @@ impl L1 {
     /// Lets the policies work off what they were told.
     pub(crate) fn settle_all(&self) {
         self.shares.settle();
+    }
+
+    /// How many tickets are still to be acted upon.
+    pub(super) fn given_up(&self) -> usize {
+        self.index.given_up.len()
     }
 
     /// What a policy gave up and is still to be acted upon: a living ticket, whose
@@ -415,7 +423,8 @@ impl std::fmt::Debug for Index {
     }
 }
 
-fn weight(key: &Key, entry: &Entry) -> u32 {
-    let bytes = ENTRY_OVERHEAD + key.user_bytes().len() + entry.size();
+fn weight(key: &Key, entry: &Entry, share: Option<&Share>) -> u32 {
+    let policies = share.map_or(0, Share::overhead);
+    let bytes = ENTRY_OVERHEAD + policies + key.user_bytes().len() + entry.size();
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }

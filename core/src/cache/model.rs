@@ -62,13 +62,17 @@ impl Pond {
 
     /// Lets the eviction policy give up the ticket it has held longest.
     pub fn evict_one(&self) {
-        self.l1.evict_one();
+        self.l1.shares.evict_one(None);
     }
 
     /// What is wrong with L1 at rest; empty when nothing is.
     #[must_use]
     pub fn disorder(&self) -> Vec<&'static str> {
+        let shares = self.audit_shares();
         let mut wrong = self.l1.disorder();
+        if shares.iter().any(|share| share.counted != share.found) {
+            wrong.push("bytes charged to a share are not the bytes of its nodes");
+        }
         if self.audit_bytes() != self.gauges().bytes {
             wrong.push("bytes counted are not bytes held");
         }

@@ -42,10 +42,10 @@ pub struct Config {
     /// [`Pond::set_shares`].
     pub shares: HashMap<TenantId, Allowance>,
     /// Tenants in use that may have a share of their own at once, at
-    /// [`SHARE_OVERHEAD`](super::SHARE_OVERHEAD) bytes each, twice that for one with a
-    /// reserve and a greater cap. Default 256. As many may have a reserve; those with a
-    /// cap alone have what is left, and are otherwise held to their cap by not keeping
-    /// what would exceed it.
+    /// [`SHARE_OVERHEAD`](super::SHARE_OVERHEAD) bytes each beyond the budget, twice that
+    /// for one with a reserve and a greater cap. Default 64, so at most 24 MiB. As many
+    /// may have a reserve; those with a cap alone have what is left, and are otherwise
+    /// held to their cap by not keeping what would exceed it.
     pub max_shares: usize,
     /// Loads that may be unsettled at once; beyond it reads that would load are
     /// shed. Default 65 536, at about 300 bytes each.
@@ -73,7 +73,7 @@ impl Default for Config {
         Self {
             budget: 256 << 20,
             shares: HashMap::new(),
-            max_shares: 256,
+            max_shares: 64,
             max_loads: 65_536,
             max_waiters: 65_536,
             max_caches: 262_144,

@@ -78,7 +78,7 @@ impl Pond {
         empty_fronts();
         // The policies let go of the tickets, and with them of the keys.
         self.l1.settle_all();
-        self.work_off(usize::MAX);
+        self.work_off_all();
         purged
     }
 

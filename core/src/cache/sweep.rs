@@ -39,7 +39,7 @@ impl Pond {
         }
         self.sweep_flights();
         self.l1.settle_all();
-        self.work_off(usize::MAX);
+        self.work_off_all();
         self.scopes.forget_idle(self.clock.precise());
         self.counters.add(Count::Expired, removed as u64);
         removed

@@ -35,6 +35,8 @@ fn c10_a_purge_leaves_no_byte_and_no_fill_under_way_brings_one_back() {
             bench.touch(&scopes[1], key);
             bench.touch(&other, key);
         }
+        // The policies have evicted what they must.
+        bench.assert_counted();
         let held = bench.bytes_of("t");
         assert!(held > 0);
         let under_way = leases(&bench, &scopes[0], KEYS..2 * KEYS);
@@ -44,7 +46,8 @@ fn c10_a_purge_leaves_no_byte_and_no_fill_under_way_brings_one_back() {
             left,
             ..
         } = bench.pond.purge_tenant(&tenant("t"));
-        assert_eq!((entries * ENTRY, bytes, left), (held, held, 0));
+        assert_eq!((bytes, left), (held, 0));
+        assert!(entries * ENTRY <= held && entries > 0, "{entries} entries");
         for lease in under_way {
             assert_eq!(done(lease.settle(Fill::value("late"))), Filled::Superseded);
         }
