@@ -2,7 +2,7 @@
 #![cfg(millpond_loom)]
 
 use loom::thread;
-use millpond_loom_tests::{Model, explore};
+use millpond_loom_tests::{Model, explore, fill};
 
 const ROOM: u64 = 1 << 20;
 
@@ -15,6 +15,33 @@ fn an_entry_that_moves_while_it_is_overwritten_is_in_its_new_share_alone() {
         model.allow(None, ROOM);
         writer.join().expect("no panic");
         assert_eq!(model.held(), Some(b"v".to_vec()));
+        model.assert_at_rest();
+    });
+}
+
+#[test]
+fn what_is_written_while_its_tenants_share_changes_ends_in_the_new_one() {
+    explore(|| {
+        let model = Model::new();
+        let other = model.clone();
+        let writer = thread::spawn(move || other.set("v"));
+        // Nothing of it may stay in the common share, as a part of a reserve may.
+        model.allow(Some(ROOM), ROOM);
+        writer.join().expect("no panic");
+        model.assert_at_rest();
+    });
+}
+
+#[test]
+fn a_fill_against_a_purge_leaves_nothing_held() {
+    explore(|| {
+        let model = Model::new();
+        let lease = model.lead();
+        let filler = thread::spawn(move || fill(lease, "late"));
+        let purged = model.pond.purge_tenant(model.scope.tenant());
+        assert_eq!(purged.left, 0);
+        filler.join().expect("no panic");
+        assert_eq!(model.pond.gauges().bytes, 0);
         model.assert_at_rest();
     });
 }

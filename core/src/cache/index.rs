@@ -394,10 +394,7 @@ impl Index {
         }
         let share = ticket.share.as_deref();
         if share.is_some_and(Share::moves_on) {
-            if !planted(Bug::GivenUpForgotten) {
-                self.given_up.push(Arc::clone(ticket));
-            }
-            return;
+            return self.act_on(ticket);
         }
         ticket.kill();
         fence(Ordering::SeqCst); // killed, then looked: see the header
@@ -410,6 +407,13 @@ impl Index {
             self.evicted.record(&ticket.key, self.clock.now());
         }
         if share.is_some_and(Share::is_lent) {
+            self.act_on(ticket);
+        }
+    }
+
+    /// Leaves to a writer what a listener must not do itself.
+    fn act_on(&self, ticket: &Arc<Ticket>) {
+        if !planted(Bug::GivenUpForgotten) {
             self.given_up.push(Arc::clone(ticket));
         }
     }

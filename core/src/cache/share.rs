@@ -298,6 +298,17 @@ impl Shares {
         }
     }
 
+    /// Whether a change moves a ticket's entry: out of a share that is no longer its
+    /// tenant's, or into one that is since this change, whose places are numbered
+    /// from `since`. What that has no room for comes back.
+    fn moves(&self, place: &Place, ticket: &Ticket, since: u64) -> bool {
+        let enters = || {
+            let to = self.of(place);
+            to.as_ref().map(Arc::as_ptr) != ticket.share.as_ref().map(Arc::as_ptr)
+        };
+        !self.is_home(place, ticket) || place.own() >= since && enters()
+    }
+
     /// Where a ticket's entry belongs once its policy has given it up.
     fn next_home(&self, place: &Place, ticket: &Ticket) -> Option<Arc<Share>> {
         match &ticket.share {
@@ -432,7 +443,9 @@ impl Shares {
 
     fn make(&self, tenant: &TenantId, instead: u64) -> (u64, u64) {
         let mut table = self.table.lock();
-        let Some(allowance) = table.allowance(tenant) else {
+        let allowance = table.allowance(tenant);
+        let ignored = |allowance: &Allowance| allowance.cap.is_some() && planted(Bug::CapIgnored);
+        let Some(allowance) = allowance.filter(|allowance| !ignored(allowance)) else {
             table.left(instead);
             return (COMMON, UNCAPPED);
         };
@@ -466,7 +479,7 @@ impl Shares {
         let beyond = cap.map(|cap| cap.saturating_sub(reserve));
         let share = match (reserve, beyond) {
             (0, Some(cap)) => share(cap, true, Overflow::Nowhere),
-            (_, None) => share(reserve, false, Overflow::Common),
+            (_, None) => share(reserve, planted(Bug::ReserveEvicted), Overflow::Common),
             (_, Some(0)) => share(reserve, false, Overflow::Nowhere),
             (_, Some(beyond)) => {
                 let lent = share(beyond, true, Overflow::Nowhere);

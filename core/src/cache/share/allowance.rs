@@ -182,6 +182,11 @@ impl Table {
         self.budget - self.reserved
     }
 
+    /// The number of the next place.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
     pub(in crate::cache) fn allowance(&self, tenant: &TenantId) -> Option<Allowance> {
         self.allowances.get(tenant).copied()
     }

@@ -25,23 +25,32 @@ const AFTER_A_WRITE: usize = 64;
 /// share's or the common one; and once more for the tickets left in the other.
 const STAGES: usize = 3;
 
+/// Why an entry moves.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    /// Its share's policy gave its ticket up: to the share's overflow.
+    GivenUp,
+    /// Its tenant's allowance changed: to the tenant's share. See [`Shares::moves`].
+    Changed { since: u64 },
+}
+
 impl L1 {
-    /// Puts a ticket's entry where it belongs, if it is not there: what its tenant's
-    /// share gave up (`given_up`) goes on to the share's overflow, everything else to
-    /// the tenant's share. The key's stripe must be locked.
-    pub(in crate::cache) fn rehome(&self, ticket: &Arc<Ticket>, given_up: bool) -> Residue {
+    /// Moves what is under a ticket's key as it is due. The key's stripe must be
+    /// locked.
+    fn rehome(&self, ticket: &Arc<Ticket>, due: Due) -> Residue {
         let Some(node) = self.get(&ticket.key.borrow()) else {
             return Residue::Nothing;
         };
         let place = &node.entry.scope.tenant.place;
-        let home = self.shares.is_home(place, &node.ticket);
-        if place.refuses(0, 0) && home {
+        if place.refuses(0, 0) {
             return self.remove_node(&node);
         }
-        let to = match (given_up && node.ticket == *ticket, home) {
-            (true, _) => self.shares.next_home(place, ticket),
-            (false, false) => self.shares.of(place),
-            (false, true) => return Residue::Nothing,
+        let to = match due {
+            Due::GivenUp if node.ticket == *ticket => self.shares.next_home(place, ticket),
+            Due::Changed { since } if self.shares.moves(place, &node.ticket, since) => {
+                self.shares.of(place)
+            }
+            Due::GivenUp | Due::Changed { .. } => return Residue::Nothing,
         };
         if node.ticket.is_dead() {
             return Residue::Nothing; // evicted at this moment: it is not brought back
@@ -102,8 +111,9 @@ impl Pond {
         if after < before {
             shares.resize_common(after);
         }
+        let since = shares.table.lock().next();
         let left = self.scopes.replace(changes.keys());
-        self.move_all();
+        self.move_all(since);
         for place in left {
             shares.drop_own(place);
         }
@@ -114,19 +124,19 @@ impl Pond {
         Ok(())
     }
 
-    fn move_all(&self) {
+    fn move_all(&self, since: u64) {
         if !planted(Bug::MoveWithoutGrace) {
             self.pass_stripes(|_| {});
         }
         let mut elsewhere = Vec::new();
         self.l1.for_each(|node| {
             let place = &node.entry.scope.tenant.place;
-            if !self.l1.shares.is_home(place, &node.ticket) || place.refuses(0, 0) {
+            if self.l1.shares.moves(place, &node.ticket, since) || place.refuses(0, 0) {
                 elsewhere.push(Arc::clone(&node.ticket));
             }
         });
         for ticket in elsewhere {
-            self.rehome(&ticket, false);
+            self.rehome(&ticket, Due::Changed { since });
         }
     }
 
@@ -141,11 +151,11 @@ impl Pond {
         }
     }
 
-    fn rehome(&self, ticket: &Arc<Ticket>, given_up: bool) {
+    fn rehome(&self, ticket: &Arc<Ticket>, due: Due) {
         let _late = self.l1.defer_drops();
         let residue = {
             let _state = self.stripes.of(&ticket.key.borrow()).state.lock();
-            self.l1.rehome(ticket, given_up)
+            self.l1.rehome(ticket, due)
         };
         self.l1.settle(residue);
     }
@@ -169,7 +179,7 @@ impl Pond {
             if ticket.is_dead() {
                 self.l1.shares.discard(&ticket);
             } else {
-                self.rehome(&ticket, true);
+                self.rehome(&ticket, Due::GivenUp);
             }
         }
     }
