@@ -29,6 +29,8 @@ use reference::{Reference, Seen};
 use support::*;
 
 const CASES: u32 = 10_000;
+/// Each makes some ten policies anew.
+const CASES_OF_SHARES: u32 = 1_000;
 
 /// The pond, with the leases that the case's callers hold, oldest first.
 struct Real {
@@ -111,6 +113,7 @@ fn agree(case: &Case) -> Result<(), TestCaseError> {
         real.bench.pond.gauges().bytes
     );
     for share in real.bench.pond.audit_shares() {
+        // What is charged is released, share by share.
         prop_assert_eq!(share.counted, share.found, "{:?}", share);
     }
     prop_assert_eq!(
@@ -234,16 +237,33 @@ fn invalidate(bench: &Bench, target: operation::Covers, how: Invalidation) {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(CASES),
+/// As many as asked for, or else `default`.
+fn cases(default: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    ProptestConfig {
+        cases: asked.and_then(|n| n.parse().ok()).unwrap_or(default),
         failure_persistence: None,
         max_shrink_iters: 20_000,
         ..ProptestConfig::default()
-    })]
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(CASES))]
 
     #[test]
     fn the_cache_agrees_with_the_sequential_model(case in operation::case()) {
+        agree(&case)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(CASES_OF_SHARES))]
+
+    #[test]
+    fn the_cache_agrees_with_the_model_whatever_its_tenant_may_hold(
+        case in operation::case_of_shares()
+    ) {
         agree(&case)?;
     }
 }

@@ -77,7 +77,7 @@ const MIN_BACKLOG: u64 = 64 << 10;
 
 /// How often a policy is asked to make room after its budget was lowered, before
 /// the rest is left to those who write.
-const SETTLE_ROUNDS: usize = 16;
+const SETTLE_ROUNDS: usize = 4;
 
 /// The place of those without a share of their own.
 const COMMON: u64 = 0;
@@ -421,7 +421,7 @@ impl Shares {
         }
         for _ in 0..SETTLE_ROUNDS {
             self.common.settle();
-            if self.index.common_bytes() <= budget {
+            if self.index.common_bytes() <= budget.saturating_add(backlog(budget)) {
                 break;
             }
         }

@@ -119,7 +119,6 @@ fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(target, soft, settle)| Operation::Invalidate { target, soft, settle }),
         4 => (0..4_000_u64).prop_map(|millis| Operation::Pass(Duration::from_millis(millis))),
         1 => Just(Operation::Sweep),
-        1 => proptest::option::of(allowance()).prop_map(Operation::Share),
     ]
 }
 
@@ -138,8 +137,18 @@ fn allowance() -> impl Strategy<Value = Allowance> {
     .prop_map(|(cap, reserve)| Allowance { cap, reserve })
 }
 
+fn case_of(operation: impl Strategy<Value = Operation>) -> impl Strategy<Value = Case> {
+    (policy(), prop::collection::vec(operation, 100..160))
+        .prop_map(|(policy, operations)| Case { policy, operations })
+}
+
 /// A case of 100 to 160 operations.
 pub(crate) fn case() -> impl Strategy<Value = Case> {
-    (policy(), prop::collection::vec(operation(), 100..160))
-        .prop_map(|(policy, operations)| Case { policy, operations })
+    case_of(operation())
+}
+
+/// The same, of a tenant whose share of L1 changes meanwhile.
+pub(crate) fn case_of_shares() -> impl Strategy<Value = Case> {
+    let share = proptest::option::of(allowance()).prop_map(Operation::Share);
+    case_of(prop_oneof![12 => operation(), 1 => share])
 }
