@@ -14,6 +14,7 @@ mod directory;
 mod entry;
 mod lifecycle;
 mod name;
+mod number;
 mod profile;
 mod tier;
 

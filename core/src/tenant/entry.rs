@@ -31,13 +31,19 @@ use std::sync::{Arc, Weak};
 
 use super::lifecycle::{Access, State};
 use super::name::LimitName;
+use super::number::Numbers;
 use super::profile::Profile;
 use crate::cache::TenantId;
-use crate::limit::keys::{KeyTable, Room};
+use crate::limit::keys::KeyTable;
 use crate::limit::word::{Sealed, Word};
 use crate::limit::{Quota, Ticks};
 use crate::planted::{Bug, planted};
-use crate::sync::{Mutex, Once};
+use crate::sync::Once;
+
+mod limits;
+
+pub(crate) use limits::Named;
+use limits::{Limits, Place};
 
 /// One tenant, as it is until its successor takes over.
 pub struct Entry {
@@ -89,85 +95,6 @@ pub(super) enum Next {
     Entry(Arc<Entry>),
     /// The map knows.
     ByName,
-}
-
-type Place = Once<Option<Arc<Named>>>;
-
-/// The buckets of named limits.
-struct Limits {
-    /// In the order of the profile's limits. `None` is closed.
-    own: Box<[Place]>,
-    /// Spent of limits that the profile has not.
-    carried: Box<[Carried]>,
-}
-
-struct Carried {
-    name: LimitName,
-    total: Option<Quota>,
-    place: Place,
-}
-
-/// What a tenant has spent of one named limit.
-pub(crate) struct Named {
-    /// Over all keys: counts while the limit has a `total`.
-    pub(crate) total: Word,
-    /// For each key: made by the first that is charged. `None` is closed.
-    keys: Once<Option<Arc<KeyTable>>>,
-}
-
-impl Named {
-    fn new(total: Word) -> Arc<Self> {
-        let keys = Once::new();
-        Arc::new(Self { total, keys })
-    }
-
-    /// The buckets of its keys, made by their first use.
-    ///
-    /// # Errors
-    /// When a successor has taken them over before there were any.
-    pub(crate) fn keys(
-        &self,
-        quota: &Quota,
-        most: u32,
-        room: &Arc<Room>,
-    ) -> Result<Arc<KeyTable>, Sealed> {
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        self.keys.get_or_init(
-            || Some(Arc::new(KeyTable::new(*quota, most, Arc::clone(room)))),
-            |table| table.clone().ok_or(Sealed),
-        )
-    }
-
-    /// The buckets of its keys, if there are any yet.
-    pub(crate) fn table(&self) -> Option<Arc<KeyTable>> {
-        self.keys.with(Clone::clone).flatten()
-    }
-
-    /// Takes over from `old`, once.
-    fn adopt(&self, old: &Self, now: Ticks, from: Option<&Quota>, to: Option<&Quota>) {
-        self.total.adopt(&old.total, now, from, to);
-        // The table is handed on as it is: whoever still charges it by the old entry
-        // charges what the new one sees. Its quota is changed by `Entry::rerate_keys`.
-        let table = old.keys.get_or_init(|| None, Clone::clone);
-        if let Some(table) = table {
-            self.keys.get_or_init(|| Some(table), |_| ());
-        }
-    }
-
-    /// One that has spent as much.
-    fn copy(&self) -> Arc<Self> {
-        let copy = Self::new(Word::full_at(self.total.last()));
-        if let Some(table) = self.table() {
-            // Nobody else has the copy yet.
-            let _first = copy.keys.set(Some(Arc::new(table.beginning_like())));
-        }
-        copy
-    }
-
-    fn is_full(&self, now: Ticks) -> bool {
-        let keys = || self.table().is_none_or(|table| table.is_full(now));
-        self.total.read().is_ok_and(|tat| tat <= now) && keys()
-    }
 }
 
 impl Entry {
@@ -358,7 +285,7 @@ impl Entry {
     #[inline]
     #[must_use]
     pub fn is_current(&self) -> bool {
-        planted(Bug::SuccessorUnread) || self.successor.with(|_| ()).is_none()
+        self.successor.with(|_| ()).is_none()
     }
 
     /// Whether all its buckets are full: then forgetting it gives nothing back.
@@ -507,59 +434,5 @@ impl fmt::Debug for Entry {
             .field("source", &self.source)
             .field("tier", &self.profile.tier)
             .finish_non_exhaustive()
-    }
-}
-
-impl Limits {
-    fn of(profile: &Profile, carried: Vec<(LimitName, Option<Quota>)>) -> Option<Box<Self>> {
-        if profile.limits.is_empty() && carried.is_empty() {
-            return None;
-        }
-        let carried = carried.into_iter().map(|(name, total)| Carried {
-            name,
-            total,
-            place: Once::new(),
-        });
-        Some(Box::new(Self {
-            own: profile.limits.iter().map(|_| Once::new()).collect(),
-            carried: carried.collect(),
-        }))
-    }
-}
-
-/// Numbers of tenants in use, each for as long as an entry has it.
-#[derive(Debug, Default)]
-pub(super) struct Numbers(Mutex<Counted>);
-
-#[derive(Debug, Default)]
-struct Counted {
-    /// By number: entries that have it.
-    holders: Vec<u32>,
-    free: Vec<u32>,
-}
-
-impl Numbers {
-    fn take(&self) -> u32 {
-        let mut counted = self.0.lock();
-        if let Some(number) = counted.free.pop() {
-            counted.holders[number as usize] = 1;
-            return number;
-        }
-        counted.holders.push(1);
-        u32::try_from(counted.holders.len() - 1).expect("entries of 136 bytes fill memory first")
-    }
-
-    fn hold(&self, number: u32) -> u32 {
-        self.0.lock().holders[number as usize] += 1;
-        number
-    }
-
-    fn release(&self, number: u32) {
-        let mut counted = self.0.lock();
-        let holders = &mut counted.holders[number as usize];
-        *holders -= 1;
-        if *holders == 0 {
-            counted.free.push(number);
-        }
     }
 }

@@ -43,6 +43,24 @@ const fn model(
     }
 }
 
+const fn library(
+    rule: &'static str,
+    promise: &'static str,
+    test: &'static str,
+    bug: &'static str,
+) -> Promise {
+    let package = "millpond-core";
+    Promise {
+        rule,
+        promise,
+        kind: Kind::Unit,
+        package,
+        test_target: None,
+        test,
+        bug,
+    }
+}
+
 pub(crate) const PROMISES: &[Promise] = &[
     unit(
         "C1",
@@ -540,5 +558,37 @@ pub(crate) const PROMISES: &[Promise] = &[
         "limit",
         "a_process_spends_what_it_was_granted_and_no_more",
         "expired-spent",
+    library(
+        "T1",
+        "A tier there and back gives nothing back of what was spent.",
+        "tenant::directory::tests::a_tier_there_and_back_gives_nothing_back",
+        "change-refills",
+    ),
+    model(
+        "T1",
+        "A change of rate mints and loses nothing, whoever charges meanwhile.",
+        "tenant",
+        "a_change_of_rate_mints_and_loses_nothing",
+        "adopt-unsealed",
+    ),
+    model(
+        "T1",
+        "Nor does a limit that is first used during the change.",
+        "tenant",
+        "a_limit_that_is_first_used_during_a_change_is_known_to_what_comes_after",
+        "named-unclosed",
+    ),
+    model(
+        "T2",
+        "Whoever saw a change of a tenant never sees what was before it.",
+        "tenant",
+        "whoever_saw_a_change_never_sees_what_was_before_it",
+        "successor-unread",
+    ),
+    library(
+        "T3",
+        "No order of unknown tenants coming and going is a refill.",
+        "tenant::directory::tests::no_order_of_strangers_coming_and_going_is_a_refill",
+        "spent-forgotten",
     ),
 ];
