@@ -15,6 +15,7 @@ mod entry;
 mod lifecycle;
 mod name;
 mod number;
+mod pace;
 mod profile;
 mod tier;
 
@@ -27,8 +28,9 @@ pub(crate) use entry::Named;
 pub use entry::{Entry, Source};
 pub use lifecycle::{Access, State, Transition};
 pub use name::{LimitName, TierName};
-pub use profile::{BadProfile, LimitScope, NamedQuota, Profile};
-pub use tier::{Allowance, BadTier, Class, OnLimit, Overrides, Tier, Tiers, WithoutStore};
+pub use pace::{BadPace, Pace, Rate};
+pub use profile::{BadProfile, LimitScope, NamedQuota, Paced, Profile};
+pub use tier::{BadTier, Class, OnLimit, Overrides, Tier, Tiers, WithoutStore};
 
 #[cfg(millpond_loom)]
 pub mod model;

@@ -80,20 +80,7 @@ impl Declaration {
     pub const fn of(tier: TierName) -> Self {
         Self {
             tier,
-            overrides: Overrides {
-                request: None,
-                origin: None,
-                cache_cap: None,
-                cache_reserve: None,
-                class: None,
-                weight: None,
-                on_limit: None,
-                enforce_from: None,
-                shadow: None,
-                scope: None,
-                without_store: None,
-                limits: Vec::new(),
-            },
+            overrides: Overrides::none(),
             state: None,
         }
     }

@@ -2,9 +2,10 @@
 //! limiter does, without the limiter.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{
-    Allowance, Class, Config, Declaration, Directory, Entry, LimitName, NamedQuota, Overrides,
+    Class, Config, Declaration, Directory, Entry, LimitName, NamedQuota, Overrides, Pace,
     Strangers, Tier, TierName, Tiers,
 };
 use crate::cache::TenantId;
@@ -27,7 +28,7 @@ fn tier(name: &str, request: u64, named: u64) -> Tier {
         ..NamedQuota::new(LimitName::parse("n").expect("valid"))
     };
     let settings = Overrides {
-        request: quota(request).map(Allowance::Quota),
+        request: Pace::of(1, Duration::from_secs(1), request),
         class: Some(Class::Standard),
         limits: if named == 0 { Vec::new() } else { vec![limit] },
         ..Overrides::default()

@@ -12,6 +12,7 @@ use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use super::name::{LimitName, TierName};
+use super::pace::{BadPace, Pace};
 use super::tier::{Class, OnLimit, Overrides, WithoutStore};
 use crate::limit::Quota;
 
@@ -59,22 +60,30 @@ impl Profile {
 
     /// A tier's name and nothing that limits.
     pub(crate) fn unlimited(tier: TierName) -> Self {
-        Self {
+        Self::of(tier, &Overrides::none()).expect("nothing said contradicts nothing")
+    }
+
+    /// What settings come to.
+    pub(crate) fn of(tier: TierName, settings: &Overrides) -> Result<Self, BadProfile> {
+        let pace = |pace: Pace, of| pace.quota().map_err(|wrong| BadProfile::Pace { of, wrong });
+        let profile = Self {
             tier,
-            overrides: Overrides::default(),
-            request: None,
-            origin: None,
-            cache_cap: None,
-            cache_reserve: 0,
-            class: Class::Standard,
-            weight: 1,
-            on_limit: OnLimit::Deny,
-            enforce_from: None,
-            shadow: false,
-            scope: LimitScope::Pod,
-            without_store: WithoutStore::LocalShare,
-            limits: Vec::new(),
-        }
+            overrides: Overrides::none(),
+            request: pace(settings.request, Paced::Request)?,
+            origin: pace(settings.origin, Paced::Origin)?,
+            cache_cap: settings.cache_cap.flatten(),
+            cache_reserve: settings.cache_reserve.unwrap_or(0),
+            class: settings.class.unwrap_or_default(),
+            weight: settings.weight.unwrap_or(1),
+            on_limit: settings.on_limit.unwrap_or_default(),
+            enforce_from: settings.enforce_from.flatten(),
+            shadow: settings.shadow.unwrap_or(false),
+            scope: settings.scope.unwrap_or_default(),
+            without_store: settings.without_store.unwrap_or_default(),
+            limits: settings.limits.clone(),
+        };
+        profile.check()?;
+        Ok(profile)
     }
 
     /// The named limit and its place in [`Self::limits`].
@@ -86,35 +95,7 @@ impl Profile {
         at.ok().map(|at| (at, &self.limits[at]))
     }
 
-    /// This one with settings over it.
-    pub(crate) fn with(mut self, over: &Overrides) -> Self {
-        fn set<T: Copy>(place: &mut T, over: Option<T>) {
-            *place = over.unwrap_or(*place);
-        }
-        set(&mut self.request, over.request.map(super::Allowance::quota));
-        set(&mut self.origin, over.origin.map(super::Allowance::quota));
-        set(&mut self.cache_cap, over.cache_cap);
-        set(&mut self.cache_reserve, over.cache_reserve);
-        set(&mut self.class, over.class);
-        set(&mut self.weight, over.weight);
-        set(&mut self.on_limit, over.on_limit);
-        set(&mut self.enforce_from, over.enforce_from);
-        set(&mut self.shadow, over.shadow);
-        set(&mut self.scope, over.scope);
-        set(&mut self.without_store, over.without_store);
-        for limit in &over.limits {
-            match self
-                .limits
-                .binary_search_by(|held| held.name.cmp(&limit.name))
-            {
-                Ok(at) => self.limits[at] = limit.clone(),
-                Err(at) => self.limits.insert(at, limit.clone()),
-            }
-        }
-        self
-    }
-
-    pub(crate) fn check(&self) -> Result<(), BadProfile> {
+    fn check(&self) -> Result<(), BadProfile> {
         if let Some(cap) = self.cache_cap
             && self.cache_reserve > cap
         {
@@ -204,6 +185,13 @@ pub enum LimitScope {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BadProfile {
+    /// A rate and a burst.
+    Pace {
+        /// Of what.
+        of: Paced,
+        /// What is wrong with them.
+        wrong: BadPace,
+    },
     /// More is reserved than may be held.
     ReserveAboveCap {
         /// Bytes.
@@ -224,9 +212,22 @@ pub enum BadProfile {
     },
 }
 
+/// What a rate and a burst are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paced {
+    /// Requests.
+    Request,
+    /// Loads.
+    Origin,
+}
+
 impl fmt::Display for BadProfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Pace { of, wrong } => match of {
+                Paced::Request => wrong.fmt(f),
+                Paced::Origin => write!(f, "of the origin: {wrong}"),
+            },
             Self::ReserveAboveCap { reserve, cap } => write!(
                 f,
                 "a cache_reserve of {reserve} bytes above the cache_cap of {cap}"
@@ -333,11 +334,11 @@ mod tests {
     fn limits_are_merged_by_name_and_found_by_it() {
         let over = |limits| Overrides {
             limits,
-            ..Overrides::default()
+            ..Overrides::none()
         };
-        let profile = Profile::unlimited(tier("a"))
-            .with(&over(vec![named("sms", 1), named("api", 2)]))
-            .with(&over(vec![named("sms", 3), named("mail", 4)]));
+        let merged = over(vec![named("sms", 3), named("mail", 4)])
+            .over(&over(vec![named("api", 2), named("sms", 1)]));
+        let profile = Profile::of(tier("a"), &merged).unwrap();
         let names: Vec<_> = profile
             .limits
             .iter()
@@ -347,6 +348,47 @@ mod tests {
         let (at, sms) = profile.limit("sms").unwrap();
         assert_eq!((at, sms.total.unwrap().amount()), (2, 3));
         assert!(profile.limit("fax").is_none());
+    }
+
+    #[test]
+    fn a_rate_and_a_burst_are_inherited_each_by_itself() {
+        let minute = std::time::Duration::from_secs(60);
+        let over = |request| Overrides {
+            request,
+            ..Overrides::none()
+        };
+        let base = over(Pace::of(100, minute, 50));
+        let burst = |request: Pace| {
+            let profile = Profile::of(tier("a"), &over(request).over(&base)).unwrap();
+            profile.request.map(|quota| (quota.amount(), quota.burst()))
+        };
+        let rate = Some(super::super::Rate::Of {
+            amount: 7,
+            period: minute,
+        });
+        assert_eq!(burst(Pace { rate, burst: None }), Some((7, 50)));
+        assert_eq!(
+            burst(Pace {
+                rate: None,
+                burst: Some(9)
+            }),
+            Some((100, 9))
+        );
+        assert_eq!(burst(Pace::unlimited()), None);
+        let alone = Profile::of(tier("a"), &over(Pace { rate, burst: None })).unwrap();
+        assert_eq!(
+            alone.request.unwrap().burst(),
+            7,
+            "as many as come back in its period"
+        );
+        let no_rate = Profile::of(
+            tier("a"),
+            &over(Pace {
+                rate: None,
+                burst: Some(9),
+            }),
+        );
+        assert_eq!(no_rate.unwrap_err().to_string(), "a burst without a rate");
     }
 
     #[test]

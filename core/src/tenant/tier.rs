@@ -19,8 +19,8 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use super::name::TierName;
+use super::pace::Pace;
 use super::profile::{BadProfile, LimitScope, NamedQuota, Profile};
-use crate::limit::Quota;
 
 /// Who is shed first under overload, lowest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,33 +56,13 @@ pub enum WithoutStore {
     Closed,
 }
 
-/// A setting that is a quota, or that there is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Allowance {
-    /// As much as one likes.
-    Unlimited,
-    /// So much.
-    Quota(Quota),
-}
-
-impl Allowance {
-    /// `None` is unlimited.
-    #[must_use]
-    pub const fn quota(self) -> Option<Quota> {
-        match self {
-            Self::Unlimited => None,
-            Self::Quota(quota) => Some(quota),
-        }
-    }
-}
-
 /// Settings over those of a tier. `None` takes the tier's. The fields are those of
 /// [`Profile`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is documented on the profile")]
 pub struct Overrides {
-    pub request: Option<Allowance>,
-    pub origin: Option<Allowance>,
+    pub request: Pace,
+    pub origin: Pace,
     /// `Some(None)` lifts the tier's cap.
     pub cache_cap: Option<Option<u64>>,
     pub cache_reserve: Option<u64>,
@@ -96,6 +76,58 @@ pub struct Overrides {
     pub without_store: Option<WithoutStore>,
     /// Each replaces the tier's of the same name whole.
     pub limits: Vec<NamedQuota>,
+}
+
+impl Overrides {
+    /// Nothing is said.
+    #[must_use]
+    pub const fn none() -> Self {
+        const UNSAID: Pace = Pace {
+            rate: None,
+            burst: None,
+        };
+        Self {
+            request: UNSAID,
+            origin: UNSAID,
+            cache_cap: None,
+            cache_reserve: None,
+            class: None,
+            weight: None,
+            on_limit: None,
+            enforce_from: None,
+            shadow: None,
+            scope: None,
+            without_store: None,
+            limits: Vec::new(),
+        }
+    }
+
+    /// These, and what they do not say as `base` says it. Limits are those of both, by
+    /// name, if those of `base` are.
+    #[must_use]
+    pub fn over(&self, base: &Self) -> Self {
+        let mut limits = base.limits.clone();
+        for limit in &self.limits {
+            match limits.binary_search_by(|held| held.name.cmp(&limit.name)) {
+                Ok(at) => limits[at] = limit.clone(),
+                Err(at) => limits.insert(at, limit.clone()),
+            }
+        }
+        Self {
+            request: self.request.over(base.request),
+            origin: self.origin.over(base.origin),
+            cache_cap: self.cache_cap.or(base.cache_cap),
+            cache_reserve: self.cache_reserve.or(base.cache_reserve),
+            class: self.class.or(base.class),
+            weight: self.weight.or(base.weight),
+            on_limit: self.on_limit.or(base.on_limit),
+            enforce_from: self.enforce_from.or(base.enforce_from),
+            shadow: self.shadow.or(base.shadow),
+            scope: self.scope.or(base.scope),
+            without_store: self.without_store.or(base.without_store),
+            limits,
+        }
+    }
 }
 
 /// Settings under a name.
@@ -112,7 +144,14 @@ pub struct Tier {
 /// Every tier there is, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tiers {
-    resolved: BTreeMap<TierName, Profile>,
+    resolved: BTreeMap<TierName, Resolved>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Resolved {
+    /// Its own, and those of all that it extends.
+    settings: Overrides,
+    profile: Profile,
 }
 
 impl Tiers {
@@ -136,8 +175,8 @@ impl Tiers {
         let mut resolved = BTreeMap::new();
         for name in by_name.keys() {
             match resolve(name, &by_name) {
-                Ok(profile) => {
-                    resolved.insert(name.clone(), profile);
+                Ok(tier) => {
+                    resolved.insert(name.clone(), tier);
                 }
                 Err(error) => wrong.push(error),
             }
@@ -158,12 +197,12 @@ impl Tiers {
     /// What a tenant of this tier has, without overrides.
     #[must_use]
     pub fn get(&self, name: &TierName) -> Option<&Profile> {
-        self.resolved.get(name)
+        self.resolved.get(name).map(|tier| &tier.profile)
     }
 
     /// All of them, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Profile> {
-        self.resolved.values()
+        self.resolved.values().map(|tier| &tier.profile)
     }
 
     /// What a tenant of this tier has with its own settings over it.
@@ -171,22 +210,28 @@ impl Tiers {
     /// # Errors
     /// When there is no such tier, or the settings do not fit each other.
     pub fn resolve(&self, name: &TierName, over: &Overrides) -> Result<Profile, BadTier> {
-        let tier = self.get(name).ok_or_else(|| BadTier::Unknown {
+        let tier = self.resolved.get(name).ok_or_else(|| BadTier::Unknown {
             tier: name.clone(),
             known: self.resolved.keys().cloned().collect(),
         })?;
-        let mut profile = tier.clone().with(over);
-        profile.check().map_err(|wrong| BadTier::Profile {
-            tier: name.clone(),
-            wrong,
-        })?;
+        if *over == Overrides::none() {
+            return Ok(tier.profile.clone());
+        }
+        let mut profile = profile(name, &over.over(&tier.settings))?;
         profile.overrides = over.clone();
         Ok(profile)
     }
 }
 
+fn profile(name: &TierName, settings: &Overrides) -> Result<Profile, BadTier> {
+    Profile::of(name.clone(), settings).map_err(|wrong| BadTier::Profile {
+        tier: name.clone(),
+        wrong,
+    })
+}
+
 /// A tier's profile by way of all that it extends.
-fn resolve(name: &TierName, tiers: &BTreeMap<TierName, Tier>) -> Result<Profile, BadTier> {
+fn resolve(name: &TierName, tiers: &BTreeMap<TierName, Tier>) -> Result<Resolved, BadTier> {
     let mut chain: Vec<&Tier> = Vec::new();
     let mut next = Some(name);
     while let Some(at) = next {
@@ -204,19 +249,10 @@ fn resolve(name: &TierName, tiers: &BTreeMap<TierName, Tier>) -> Result<Profile,
         chain.push(tier);
         next = tier.extends.as_ref();
     }
-    let profile = chain
-        .iter()
-        .rev()
-        .fold(Profile::unlimited(name.clone()), |profile, tier| {
-            profile.with(&tier.settings)
-        });
-    match profile.check() {
-        Ok(()) => Ok(profile),
-        Err(wrong) => Err(BadTier::Profile {
-            tier: name.clone(),
-            wrong,
-        }),
-    }
+    let farthest_first = chain.iter().rev();
+    let settings = farthest_first.fold(Overrides::none(), |far, tier| tier.settings.over(&far));
+    let profile = profile(name, &settings)?;
+    Ok(Resolved { settings, profile })
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -262,15 +298,11 @@ const SHIPPED: [Shipped; 3] = [
 fn shipped() -> [(TierName, Tier); 3] {
     SHIPPED.map(|row| {
         let fits = "the shipped tiers are within bounds: a test reads them";
-        let quota = |(amount, burst)| {
-            Some(Allowance::Quota(
-                Quota::new(amount, MINUTE, burst).expect(fits),
-            ))
-        };
+        let pace = |(amount, burst)| Pace::of(amount, MINUTE, burst);
         let name = TierName::parse(row.name).expect(fits);
         let settings = Overrides {
-            request: quota(row.request),
-            origin: quota(row.origin),
+            request: pace(row.request),
+            origin: pace(row.origin),
             cache_cap: Some(row.cache_cap),
             class: Some(row.class),
             weight: Some(row.weight),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use millpond_core::clock::{Clock, ManualClock, Time};
 use millpond_core::limit::{Call, Charge, Config, Decision, Limiter, Quota, Verdict};
 use millpond_core::tenant::{
-    self, Allowance, Declaration, Directory, LimitName, NamedQuota, Overrides, Strangers, TenantId,
+    self, Declaration, Directory, LimitName, NamedQuota, Overrides, Pace, Strangers, TenantId,
     Tier, TierName, Tiers,
 };
 
@@ -34,7 +34,7 @@ pub(crate) fn tier(name: &str, request: Option<Quota>, limits: Vec<NamedQuota>) 
         name: TierName::parse(name).expect("valid"),
         extends: None,
         settings: Overrides {
-            request: request.map(Allowance::Quota),
+            request: request.map(Pace::from).unwrap_or_default(),
             limits,
             ..Overrides::default()
         },

@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::limit::Quota;
 use crate::limit::word;
-use crate::tenant::{Access, Allowance, LimitName, NamedQuota, Tier};
+use crate::tenant::{Access, LimitName, NamedQuota, Pace, Tier};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -16,8 +16,8 @@ fn of(tier: &str) -> Declaration {
     Declaration::of(TierName::parse(tier).unwrap())
 }
 
-fn quota(rate: u64, burst: u64) -> Option<Allowance> {
-    Some(Allowance::Quota(Quota::per_second(rate, burst).unwrap()))
+fn quota(rate: u64, burst: u64) -> Pace {
+    Pace::of(rate, SECOND, burst)
 }
 
 fn limit(name: &str, burst: u64) -> NamedQuota {

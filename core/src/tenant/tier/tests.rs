@@ -1,4 +1,5 @@
 use super::*;
+use crate::limit::Quota;
 
 fn name(name: &str) -> TierName {
     TierName::parse(name).unwrap()
@@ -65,7 +66,7 @@ fn a_tier_has_the_settings_of_those_it_extends_with_its_own_over_them() {
     let mut plus = tier("plus", Some("pro"));
     plus.settings.weight = Some(7);
     let mut most = tier("most", Some("plus"));
-    most.settings.request = Some(Allowance::Unlimited);
+    most.settings.request = Pace::unlimited();
     most.settings.cache_cap = Some(None);
     let tiers = Tiers::new(vec![most, plus]).unwrap();
     let pro = tiers.get(&name("pro")).unwrap().clone();
