@@ -1,6 +1,6 @@
 use std::time::{Duration, UNIX_EPOCH};
 
-use millpond_core::limit::{CallError, Charge, Limiter, MAX_CHARGES, Verdict};
+use millpond_core::limit::{CallError, Charge, MAX_CHARGES, Verdict};
 use millpond_core::tenant::{NamedQuota, OnLimit, State};
 
 use crate::rig::{Rig, SECOND, charges_of, named, quota, tenant, tier};
@@ -232,11 +232,4 @@ fn a_tenant_that_is_not_served_spends_nothing_and_loses_nothing() {
         .set_state(&tenant("a"), State::Active)
         .expect("may follow");
     assert_eq!(rig.drain(), 3);
-}
-
-/// So that the types of the crate's edge are used as an edge would.
-#[allow(dead_code, reason = "it is enough that it compiles")]
-fn a_limiter_is_shared_between_threads(limiter: &Limiter) {
-    fn shared<T: Send + Sync>(_: &T) {}
-    shared(limiter);
 }

@@ -76,11 +76,8 @@ pub(super) struct Waiting(VecDeque<TenantId>);
 impl Directory {
     pub(super) fn shared(&self) -> Option<Arc<Entry>> {
         let shared = self.entries.get(TenantId::OTHERS)?;
-        match self.follow(&shared) {
-            Some(shared) => Some(shared),
-            // It is being replaced; the map will know.
-            None => None,
-        }
+        // None while it is being replaced; the map will know.
+        self.follow(&shared)
     }
 
     /// What holds for a name that the map does not lead to.
