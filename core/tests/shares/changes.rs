@@ -1,6 +1,6 @@
 //! Allowances that change while their tenants are at work.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use millpond_core::cache::Allowance;
 
@@ -13,6 +13,9 @@ const BUDGET: u64 = ROOM * ENTRY;
 const KEYS: u64 = 256;
 /// Twice what its keys take: a policy is full before its budget is, as it divides.
 const PART: u64 = 2 * KEYS * ENTRY;
+
+/// Writes before the next change, all threads together.
+const BETWEEN_CHANGES: u64 = 200;
 
 /// Whatever a share may become, one after the other.
 const CHANGES: [Option<Allowance>; 9] = [
@@ -84,14 +87,15 @@ fn no_byte_is_lost_or_counted_twice_when_shares_change_under_load() {
     let bench = pond(BUDGET, []);
     let names = ["t", "u", "v"];
     let scopes = names.map(|name| bench.scope(name, "c"));
-    let done = AtomicBool::new(false);
+    let (done, written) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|threads| {
         for thread in 0..2_u64 {
-            let (bench, scopes, done) = (&bench, &scopes, &done);
+            let (bench, scopes, done, written) = (&bench, &scopes, &done, &written);
             threads.spawn(move || {
                 let mut step = 0_u64;
                 while !done.load(Ordering::Relaxed) {
                     step += 1;
+                    written.fetch_add(1, Ordering::Relaxed);
                     let scope = &scopes[usize::try_from(step % 3).expect("small")];
                     // Each thread has its own keys: nobody waits.
                     let key = 2 * (step * 7 % (2 * ROOM)) + thread;
@@ -105,6 +109,10 @@ fn no_byte_is_lost_or_counted_twice_when_shares_change_under_load() {
             });
         }
         for step in 0..4 * CHANGES.len() {
+            // Every change finds something to move, and writers at work.
+            while written.load(Ordering::Relaxed) < BETWEEN_CHANGES * step as u64 {
+                std::thread::yield_now();
+            }
             // Two of them at a time, out of step.
             for (name, ahead) in [("t", 0), ("u", 4)] {
                 let change = CHANGES[(step + ahead) % CHANGES.len()];

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use millpond_core::cache::{Fill, Filled, Lease, Purged, Scope};
+use millpond_core::cache::{Fill, Filled, Lease, Purged, Scope, Write};
 
 use crate::support::*;
 use crate::{ENTRY, both, pond, tenant};
@@ -128,4 +128,47 @@ fn a_purge_under_load_leaves_nothing_and_no_other_tenant_notices() {
         bench.assert_counted();
     }
     assert!((0..KEYS).all(|key| bench.holds(&other, key)));
+}
+
+/// A value that tells when it is freed.
+struct Told(std::sync::Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Told {
+    fn as_ref(&self) -> &[u8] {
+        b"told"
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_purged_value_that_a_thread_has_just_read_is_freed_once_it_reads_on() {
+    const VALUES: usize = 32;
+    let bench = pond(BUDGET, []);
+    let scope = bench.scope("t", "c");
+    let freed = std::sync::Arc::new(AtomicUsize::new(0));
+    for key in 0..VALUES {
+        let value = millpond_core::Bytes::from_owner(Told(std::sync::Arc::clone(&freed)));
+        let set = bench
+            .pond
+            .set(&scope, &key.to_be_bytes(), Write::value(value));
+        assert!(set.is_ok());
+    }
+    let read = |scope: &Scope, key: &[u8]| bench.pond.with(scope, key, |_| ()).is_some();
+    // So often that this thread's front keeps all of them.
+    for _ in 0..100 {
+        assert!((0..VALUES).all(|key| read(&scope, &key.to_be_bytes())));
+    }
+    assert_eq!(bench.pond.purge_tenant(&tenant("t")).left, 0);
+    bench.set("k", "v");
+    for _ in 0..100 {
+        assert!(read(&bench.scope, b"k"));
+        // Nodes out of the index are freed in batches.
+        bench.set("other", "v");
+    }
+    assert_eq!(freed.load(Ordering::SeqCst), VALUES);
 }
