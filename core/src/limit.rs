@@ -11,6 +11,8 @@
 //! - `ledger`: what is remembered of a tenant's calls beside its buckets.
 //! - `replay`: calls that named themselves, so that a retry spends once.
 //! - `reservation`: tokens held until the real cost is known.
+//! - `grant`: tokens handed to processes that decide by themselves, as whoever grants
+//!   accounts for them.
 //! - `granted`: tokens in the hands of a process that decides by itself.
 //!
 //! Everything counts in [`Ticks`] from an origin that whoever holds the buckets
@@ -19,6 +21,7 @@
 
 mod call;
 mod gcra;
+mod grant;
 mod granted;
 pub(crate) mod keys;
 mod ledger;
@@ -30,8 +33,9 @@ mod replay;
 mod reservation;
 pub(crate) mod word;
 
-pub use call::{Call, CallError, Charge, Decider, Decision, Standing, Verdict};
+pub use call::{Call, CallError, Charge, Decider, Decision, Standing, UnknownLimits, Verdict};
 pub use gcra::Receipt;
+pub use grant::{Ask, Given, GrantError, Grants, LEAST_TIME};
 pub use granted::{Granted, Report};
 pub use levels::MAX_CHARGES;
 pub use limiter::{Acquired, Config, Figures, Level, Limiter, SettleError, Settlement, Turn};

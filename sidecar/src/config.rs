@@ -19,7 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use millpond_core::cache;
+use millpond_core::{cache, limit};
 
 use crate::telemetry::log;
 
@@ -107,6 +107,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// The cache. Its `budget` is most of what the process comes to hold.
     pub cache: cache::Config,
+    /// The limits of tenants: how much is told apart and remembered.
+    pub limits: limit::Config,
     /// Threads that serve. Default one a core; at least 1.
     pub workers: usize,
     /// Connections open at once; more are closed as they arrive. Default 12 288; a
@@ -152,6 +154,7 @@ impl Default for Config {
             probe: Some(DEFAULT_PROBE),
             admin: Some(DEFAULT_ADMIN),
             cache: cache::Config::default(),
+            limits: limit::Config::default(),
             workers: table::cores(),
             max_connections: MOST_CONNECTIONS,
             max_calls: 16_384,

@@ -1,4 +1,5 @@
-//! The services of the cache's port: the wire on one side, core on the other.
+//! The services of the port for callers, the cache and the limits: the wire on one
+//! side, core on the other.
 //!
 //! A call is checked in full before anything is done: what is refused with
 //! `INVALID_ARGUMENT` stored nothing of itself. (A value too large is known to be so
@@ -15,6 +16,7 @@ mod fields;
 mod fill;
 mod get;
 mod get_many;
+mod limit;
 pub(crate) mod limits;
 mod message;
 mod outline;
@@ -26,4 +28,5 @@ mod write;
 
 pub(crate) use cache::Cache;
 pub(crate) use call::Desk;
+pub(crate) use limit::Limits;
 pub(crate) use services::{Common, Services};

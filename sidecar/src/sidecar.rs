@@ -18,6 +18,8 @@ use futures_util::FutureExt;
 use millpond_core::cache::lookup::Levels;
 use millpond_core::cache::{Pond, Sweeper};
 use millpond_core::clock::Clock;
+use millpond_core::limit::Limiter;
+use millpond_core::tenant::{self, Directory};
 use tokio::sync::Semaphore;
 use tokio::task::unconstrained;
 
@@ -28,7 +30,7 @@ use crate::config::{Config, Reloader, Watcher};
 use crate::drain::{Drained, Shutdown, Stages};
 use crate::listen::accept::{Dispatch, Refusals};
 use crate::listen::connection::Serving;
-use crate::rpc::{Cache, Common, Desk, Services};
+use crate::rpc::{Cache, Common, Desk, Limits, Services};
 use crate::telemetry::calls::Calls;
 use crate::telemetry::metrics::{Configured, Observed, Sources};
 use crate::telemetry::trace::{self, Spans};
@@ -169,6 +171,7 @@ impl Sidecar {
             }
         };
         let levels = Levels::new(Arc::clone(&pond), None);
+        let limiter = limiter(&config);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -195,8 +198,10 @@ impl Sidecar {
                 patience: config.patience,
             };
             let sampler = Sampler::new(Arc::clone(&hot), Arc::clone(&pond));
-            let cache = Cache::new(levels.clone(), Arc::new(desk), sampler);
-            let serving = Serving::new(Services::new(cache, &common), &config);
+            let desk = Arc::new(desk);
+            let cache = Cache::new(levels.clone(), Arc::clone(&desk), sampler);
+            let limits = Limits::new(Arc::clone(&limiter), desk);
+            let serving = Serving::new(Services::new(cache, limits, &common), &config);
             let all = stages.clone();
             let worker = Worker::start(number, serving, Followed { all, own }, ready.clone())
                 .map_err(StartError::Threads)?;
@@ -209,6 +214,7 @@ impl Sidecar {
         let observed = Arc::new(Observed {
             started_micros: pond.clock().wall_micros(),
             pond: Arc::clone(&pond),
+            limiter,
             stages: stages.clone(),
             calls,
             budget,
@@ -268,6 +274,17 @@ impl Sidecar {
             control: Some(control),
         })
     }
+}
+
+/// The limits of the tenants, by the cache's clock. Nobody is named yet, and strangers
+/// are unlimited.
+fn limiter(config: &Config) -> Arc<Limiter> {
+    let tenants = tenant::Config {
+        clock: config.cache.clock.clone(),
+        ..tenant::Config::default()
+    };
+    let directory = Directory::new(tenants).expect("the tiers that ship fit each other");
+    Limiter::new(directory, config.limits)
 }
 
 /// What metrics tell of the configuration.
@@ -330,6 +347,12 @@ impl Running {
     #[must_use]
     pub fn pond(&self) -> &Arc<Pond> {
         &self.observed.pond
+    }
+
+    /// The limits behind the wire, and the tenants.
+    #[must_use]
+    pub fn limiter(&self) -> &Arc<Limiter> {
+        &self.observed.limiter
     }
 
     /// Bytes of messages that are being received or handled, and of replies that are

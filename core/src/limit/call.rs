@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::gcra;
 use super::quota::{Quota, Ticks};
 use crate::cache::{BadField, TenantId};
+use crate::clock::Time;
 use crate::fence::Token;
 use crate::tenant::{LimitName, State};
 
@@ -37,7 +38,8 @@ pub struct Call<'a> {
     /// How long the caller is ready to wait for its turn. At most
     /// [`Call::MAX_PATIENCE`]; more is that much.
     pub patience: Duration,
-    /// Makes it a reservation, held for so long, at most [`Call::MAX_HOLD`].
+    /// Makes it a reservation, held for so long from the caller's turn on, at most
+    /// [`Call::MAX_HOLD`].
     pub hold: Option<Duration>,
     /// The call's name for itself: a retry that gives the same one, at most
     /// [`Call::MAX_REQUEST`] bytes, spends once. Empty is none.
@@ -53,6 +55,17 @@ impl Call<'_> {
 
     /// The longest name of a call, in bytes.
     pub const MAX_REQUEST: usize = 128;
+}
+
+/// What becomes of a charge of a limit that the tenant has not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum UnknownLimits {
+    /// The call is refused: [`CallError::UnknownLimit`].
+    #[default]
+    Refuse,
+    /// It charges the tenant's own bucket, so that callers may name limits before
+    /// anybody has set them.
+    Own,
 }
 
 /// Whether tokens may be spent, and why not.
@@ -126,6 +139,8 @@ pub struct Decision {
     pub wait: Duration,
     /// To be committed or released.
     pub reservation: Option<Token>,
+    /// When its hold ends, by the directory's clock: counted from the caller's turn.
+    pub held_until: Option<Time>,
 }
 
 impl Decision {
@@ -138,6 +153,7 @@ impl Decision {
             retry_after: Duration::ZERO,
             wait: Duration::ZERO,
             reservation: None,
+            held_until: None,
         }
     }
 

@@ -84,6 +84,17 @@ pub struct Receipt {
     pub(crate) interval: Ticks,
 }
 
+impl Receipt {
+    /// What is left of it when `tokens` of it have gone back: as if it had been for so
+    /// many fewer from the outset. Refunds of what is left add up to less than one of
+    /// all, never more.
+    pub(crate) fn less(&mut self, tokens: u64) {
+        let tokens = tokens.min(self.cost);
+        self.cost -= tokens;
+        self.after = self.after.minus(self.interval.times(tokens));
+    }
+}
+
 /// The time that giving `tokens` of a charge back takes off the bucket's word, now
 /// and at today's price.
 ///

@@ -84,6 +84,14 @@ impl PaidReceipt {
             Self::Key(charged) => charged.receipt.cost,
         }
     }
+
+    /// `tokens` of it have gone back.
+    pub(crate) fn less(&mut self, tokens: u64) {
+        match self {
+            Self::Word(receipt) => receipt.less(tokens),
+            Self::Key(charged) => charged.receipt.less(tokens),
+        }
+    }
 }
 
 /// What was charged, in a row.

@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::call::{Call, CallError, Charge, Decider, Decision, Standing, Verdict};
+use super::call::{Call, CallError, Charge, Decider, Decision, Standing, UnknownLimits, Verdict};
 use super::keys::{Room, Tag};
 use super::ledger::{Allowed, Ledgers, Spent};
 use super::levels::{LevelId, Levels, Outcome, Payments};
@@ -49,6 +49,9 @@ pub struct Config {
     pub max_keys: usize,
     /// Tenants whose retries or reservations are remembered at once. Default 65 536.
     pub max_ledgers: usize,
+    /// What becomes of a charge of a limit that the tenant has not. Default
+    /// [`UnknownLimits::Refuse`].
+    pub unknown: UnknownLimits,
 }
 
 impl Default for Config {
@@ -56,6 +59,7 @@ impl Default for Config {
         Self {
             max_keys: 1 << 20,
             max_ledgers: 65_536,
+            unknown: UnknownLimits::Refuse,
         }
     }
 }
@@ -66,6 +70,7 @@ pub struct Limiter {
     room: Arc<Room>,
     pub(super) ledgers: Ledgers,
     seeds: [ahash::RandomState; 2],
+    unknown: UnknownLimits,
     tokens: Tokens,
     boot: Boot,
 }
@@ -92,6 +97,7 @@ impl Limiter {
             room: Arc::new(Room::new(config.max_keys)),
             ledgers: Ledgers::new(config.max_ledgers),
             seeds: [ahash::RandomState::new(), ahash::RandomState::new()],
+            unknown: config.unknown,
             tokens: Tokens::new(),
             boot: Boot::random(),
         })
@@ -227,10 +233,14 @@ impl Limiter {
                 };
                 if let Some(hold) = call.hold {
                     let token = self.tokens.issue();
-                    let ends = now.plus(Ticks::of(hold.min(Call::MAX_HOLD)));
+                    // Whoever waits holds from its turn on: before, it can use nothing.
+                    let turn = now.plus(Ticks::of(decision.wait));
+                    let ends = turn.plus(Ticks::of(hold.min(Call::MAX_HOLD)));
                     let held = ledger.reservations.hold(token, Arc::clone(&spent), ends);
                     debug_assert!(held.is_ok(), "there was room, under the same lock");
                     decision.reservation = Some(token);
+                    let until = self.directory.origin().after(ends.to_duration());
+                    decision.held_until = Some(until);
                 }
                 if let Some(id) = id {
                     let allowed = Allowed {
@@ -288,8 +298,17 @@ impl Limiter {
         Ok(Decision::of(Verdict::Unavailable))
     }
 
+    /// Charges a call that does not wait.
+    pub(super) fn decide_now(
+        &self,
+        entry: &mut Arc<Entry>,
+        charges: &[Charge<'_>],
+    ) -> Result<(Decision, Option<Spent>), CallError> {
+        self.decide(entry, charges, self.now(), Ticks::ZERO)
+    }
+
     fn plan(&self, entry: &Entry, charges: &[Charge<'_>]) -> Result<Plan, CallError> {
-        Plan::of(entry.profile(), charges, |key| self.tag(key))
+        Plan::of(entry.profile(), charges, self.unknown, |key| self.tag(key))
     }
 
     /// Charges a call on the tenant as it is now. `entry` becomes that.

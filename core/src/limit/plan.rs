@@ -9,11 +9,11 @@
 //! charged by its own charge, or by the largest cost of the limits that are not
 //! `apart`, whichever is more.
 
-use super::call::{CallError, Charge};
+use super::call::{CallError, Charge, UnknownLimits};
 use super::keys::Tag;
 use super::levels::{LevelId, MAX_CHARGES, Row};
 use crate::cache::BadField;
-use crate::tenant::Profile;
+use crate::tenant::{LimitName, Profile};
 
 /// One charge, resolved.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,7 @@ impl Plan {
     pub(crate) fn of(
         profile: &Profile,
         charges: &[Charge<'_>],
+        unknown: UnknownLimits,
         tag: impl Fn(&[u8]) -> Tag,
     ) -> Result<Self, CallError> {
         let mut planned = Row::new();
@@ -54,12 +55,14 @@ impl Plan {
             }
             let limit = match charge.limit {
                 "" => None,
-                name => Some(
-                    profile
-                        .limit(name)
-                        .ok_or_else(|| CallError::unknown(name))?
-                        .0,
-                ),
+                name => match (profile.limit(name), unknown) {
+                    (Some((place, _)), _) => Some(place),
+                    (None, UnknownLimits::Refuse) => return Err(CallError::unknown(name)),
+                    (None, UnknownLimits::Own) => {
+                        LimitName::check(name).map_err(CallError::Field)?;
+                        None
+                    }
+                },
             };
             planned.push(Planned {
                 limit,

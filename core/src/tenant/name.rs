@@ -30,8 +30,16 @@ macro_rules! names {
             /// When it is empty, longer than [`Self::MAX_LEN`] or has a byte outside
             /// `[a-z0-9._-]`.
             pub fn parse(name: &str) -> Result<Self, BadField> {
-                check($field, name)?;
+                Self::check(name)?;
                 Ok(Self(Arc::from(name)))
+            }
+
+            /// Checks a name without keeping it.
+            ///
+            /// # Errors
+            /// As [`Self::parse`].
+            pub fn check(name: &str) -> Result<(), BadField> {
+                check($field, name)
             }
 
             /// The name.

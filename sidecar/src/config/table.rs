@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use millpond_core::cache::{Mode, Policy};
+use millpond_core::limit::UnknownLimits;
 
 use super::Config;
 use super::form::{
@@ -196,6 +197,18 @@ fn process() -> Vec<Field<Config>> {
             },
             |config: &mut Config| &mut config.drain,
             "How long calls in flight get once the process was told to end",
+        ),
+        Field::new(
+            top("unknown_limits"),
+            Word {
+                words: &[
+                    ("deny_not_found", UnknownLimits::Refuse),
+                    ("own", UnknownLimits::Own),
+                ],
+                not: &[],
+            },
+            |config: &mut Config| &mut config.limits.unknown,
+            "What becomes of a charge of a limit that the tenant has not. `deny_not_found`: the call is refused with NOT_FOUND. `own`: it charges the tenant's own bucket",
         ),
         Field::new(
             limit("connections"),

@@ -20,6 +20,7 @@ use millpond_core::cache::Lease;
 use tonic::Status;
 
 use super::call::InFlight;
+use super::limit::Granting;
 
 /// A piece of a reply on its way.
 pub(crate) struct Sending {
@@ -34,6 +35,11 @@ struct Held {
 }
 
 impl Sending {
+    /// One that holds nothing but its bytes.
+    pub(super) fn piece(bytes: Bytes) -> Self {
+        Self { bytes, held: None }
+    }
+
     pub(super) fn reply(bytes: Bytes, leases: Vec<Lease>, call: InFlight) -> Self {
         let held = Held {
             leases,
@@ -82,6 +88,8 @@ pub(crate) enum Answer {
     Reply(Sending),
     /// That it succeeded.
     Success,
+    /// What a process is granted, as it asks.
+    Granting(Box<Granting>),
     /// Of a service beside the cache.
     Beside(Pin<Box<Beside>>),
 }
@@ -125,31 +133,35 @@ impl Body for Answer {
             let trailers = super::status::trailers(&super::status::leaving());
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
+        if let Self::Granting(granting) = &mut *self {
+            return granting.poll_frame(context).map(|frame| frame.map(Ok));
+        }
         Poll::Ready(match std::mem::take(&mut *self) {
             Self::Reply(reply) => {
                 *self = Self::Success;
                 Some(Ok(Frame::data(reply)))
             }
-            Self::Success => Some(Ok(Frame::trailers(success()))),
-            Self::Empty | Self::Beside(_) => None,
+            Self::Success => Some(Ok(Frame::trailers(succeeded()))),
+            Self::Empty | Self::Beside(_) | Self::Granting(_) => None,
         })
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Reply(_) | Self::Success => false,
+            Self::Reply(_) | Self::Success | Self::Granting(_) => false,
             Self::Beside(beside) => beside.body.is_end_stream(),
         }
     }
 }
 
-fn success() -> HeaderMap {
+/// The end of an answer that succeeded.
+pub(super) fn succeeded() -> HeaderMap {
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
     trailers
 }
 
 fn in_pieces(frame: Frame<Bytes>) -> Frame<Sending> {
-    frame.map_data(|bytes| Sending { bytes, held: None })
+    frame.map_data(Sending::piece)
 }

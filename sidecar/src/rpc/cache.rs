@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use millpond_core::cache::lookup::Levels;
-use millpond_core::cache::{Pond, Scope};
+use millpond_core::cache::{Lease, Pond, Scope};
 use millpond_proto::v1;
 use tonic::Status;
 
-use super::call::Desk;
-use super::{limits, status};
+use super::call::{Asked, Desk, Making, Reply, Unary};
+use super::{fill, get, get_many, limits, oversized, status, write};
 use crate::admin::hot::Sampler;
+use crate::telemetry::calls::{Call, Method};
 use crate::timer::Timer;
 
 /// Revision of the contract that is served here.
@@ -45,12 +47,62 @@ impl Cache {
             .map_err(status::scope)
     }
 
-    pub(super) fn hello(&self) -> v1::HelloReply {
+    fn hello(&self) -> v1::HelloReply {
         v1::HelloReply {
             revision: REVISION,
             features: Vec::new(),
             boot: self.pond().boot().to_bits(),
             limits: Some(limits::announced()),
         }
+    }
+}
+
+impl Unary for Cache {
+    const MAX_MESSAGE_BYTES: usize = limits::MAX_MESSAGE_BYTES;
+
+    fn desk(&self) -> &Arc<Desk> {
+        &self.desk
+    }
+
+    async fn dispatch(
+        &self,
+        told: &Call<'_>,
+        asked: Asked,
+        making: Making<'_>,
+    ) -> Result<(Bytes, Vec<Lease>), Status> {
+        match told.method() {
+            Method::Hello => {
+                asked.decoded::<v1::HelloRequest>(told)?;
+                making.made(Reply::read(self.hello(), Vec::new()))
+            }
+            Method::Get => making.made(get::get(self, told, asked.decoded(told)?).await?),
+            Method::GetMany => {
+                making.made(get_many::get_many(self, told, asked.decoded(told)?).await?)
+            }
+            Method::Fill => {
+                let request = asked.decoded(told)?.into_inner();
+                making.made(fill::fill(self, request).await?)
+            }
+            Method::Renew => {
+                let request = asked.decoded(told)?.into_inner();
+                making.made(fill::renew(self, &request)?)
+            }
+            Method::Set => {
+                let request = asked.decoded(told)?.into_inner();
+                making.made(write::set(self, request).await?)
+            }
+            Method::Invalidate => {
+                let request = asked.decoded(told)?.into_inner();
+                making.made(write::invalidate(self, request).await?)
+            }
+            _ => Err(status::no_such_method()),
+        }
+    }
+
+    async fn too_large(&self, method: Method, size: usize, begins: &[u8]) -> Status {
+        if method == Method::Set {
+            oversized::set(self, begins).await;
+        }
+        oversized::refusal(size, Self::MAX_MESSAGE_BYTES)
     }
 }

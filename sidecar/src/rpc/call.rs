@@ -1,4 +1,4 @@
-//! A call of the cache, from its head to its reply.
+//! A call of the cache or of the limits, from its head to its reply.
 //!
 //! ```text
 //!  head ──► message ──► decoded ──► handled ──► reply made ──► written
@@ -30,9 +30,8 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use super::body::{Answer, Sending};
-use super::cache::Cache;
 use super::message::{NotReceived, decode, encode, receive};
-use super::{fill, get, get_many, outline, oversized, status, write};
+use super::{outline, oversized, status};
 use crate::budget::{Charge, Share};
 use crate::drain::{Stage, Stages};
 use crate::listen::pace::{Open, Pace};
@@ -109,6 +108,16 @@ impl InFlight {
         self.charge.shrink_to(left);
     }
 
+    /// Takes in a stream, whose buffers hold so much.
+    pub(super) fn stream(
+        desk: &Desk,
+        pace: &Arc<Pace>,
+        headers: &HeaderMap,
+        buffers: u64,
+    ) -> Result<Self, Status> {
+        Self::holding(CALL_BYTES + buffers, true, desk, pace, headers)
+    }
+
     fn holding(
         bytes: u64,
         beside: bool,
@@ -162,27 +171,52 @@ impl<M> Reply<M> {
     }
 }
 
+/// A service whose calls have one message and one reply each.
+pub(super) trait Unary: Send + Sync + 'static {
+    /// Bytes of one of its messages, in or out.
+    const MAX_MESSAGE_BYTES: usize;
+
+    /// What its calls share.
+    fn desk(&self) -> &Arc<Desk>;
+
+    /// The reply's bytes, charged, and the leases it grants.
+    fn dispatch(
+        &self,
+        told: &Call<'_>,
+        asked: Asked,
+        making: Making<'_>,
+    ) -> impl Future<Output = Result<(Bytes, Vec<Lease>), Status>> + Send;
+
+    /// What a message of `size` bytes, too large to be received, is refused with.
+    fn too_large(
+        &self,
+        _method: Method,
+        size: usize,
+        _begins: &[u8],
+    ) -> impl Future<Output = Status> + Send {
+        std::future::ready(oversized::refusal(size, Self::MAX_MESSAGE_BYTES))
+    }
+}
+
 /// Answers a call.
-pub(super) async fn answer(
-    cache: Cache,
+pub(super) async fn answer<S: Unary>(
+    service: S,
     pace: Arc<Pace>,
     method: Method,
     request: Request<Incoming>,
 ) -> Response<Answer> {
-    let desk = Arc::clone(&cache.desk);
+    let desk = Arc::clone(service.desk());
     let told = desk.calls.begin(method);
     let answered = async {
         let (head, body) = request.into_parts();
-        let mut call = InFlight::begin(&cache.desk, &pace, &head.headers)?;
+        let mut call = InFlight::begin(&desk, &pace, &head.headers)?;
         let held = call.charge.held();
-        let message = match receive(body, &mut call.charge, cache.desk.patience).await {
+        let most = S::MAX_MESSAGE_BYTES;
+        let message = match receive(body, &mut call.charge, most, desk.patience).await {
             Ok(message) => message,
             Err(NotReceived::Refused(refused)) => return Err(refused),
             Err(NotReceived::TooLarge { size, begins }) => {
-                return Err(match method {
-                    Method::Set => oversized::set(&cache, size, &begins).await,
-                    _ => oversized::refusal(size),
-                });
+                return Err(service.too_large(method, size, &begins).await);
             }
         };
         outline::check(method, &message)?;
@@ -190,7 +224,12 @@ pub(super) async fn answer(
             message,
             metadata: MetadataMap::from_headers(head.headers),
         };
-        let (bytes, leases) = dispatch(&cache, &told, asked, &mut call, held).await?;
+        let making = Making {
+            told: &told,
+            call: &mut call,
+            held,
+        };
+        let (bytes, leases) = service.dispatch(&told, asked, making).await?;
         call.open.replied();
         Ok(Sending::reply(bytes, leases, call))
     };
@@ -202,13 +241,13 @@ pub(super) async fn answer(
 }
 
 /// A request that was received.
-struct Asked {
+pub(super) struct Asked {
     message: Bytes,
     metadata: MetadataMap,
 }
 
 impl Asked {
-    fn decoded<Q>(self, told: &Call<'_>) -> Result<tonic::Request<Q>, Status>
+    pub(super) fn decoded<Q>(self, told: &Call<'_>) -> Result<tonic::Request<Q>, Status>
     where
         Q: Message + Default + Named,
     {
@@ -220,65 +259,34 @@ impl Asked {
     }
 }
 
-/// The reply's bytes, charged, and the leases it grants.
-async fn dispatch(
-    cache: &Cache,
-    told: &Call<'_>,
-    asked: Asked,
-    call: &mut InFlight,
+/// What a reply is made with.
+pub(super) struct Making<'a> {
+    told: &'a Call<'a>,
+    call: &'a mut InFlight,
+    /// By the call, before its request came.
     held: u64,
-) -> Result<(Bytes, Vec<Lease>), Status> {
-    match told.method() {
-        Method::Hello => {
-            asked.decoded::<millpond_proto::v1::HelloRequest>(told)?;
-            made(Reply::read(cache.hello(), Vec::new()), told, call, held)
-        }
-        Method::Get => {
-            let reply = get::get(cache, told, asked.decoded(told)?).await?;
-            made(reply, told, call, held)
-        }
-        Method::GetMany => {
-            let reply = get_many::get_many(cache, told, asked.decoded(told)?).await?;
-            made(reply, told, call, held)
-        }
-        Method::Fill => {
-            let request = asked.decoded(told)?.into_inner();
-            made(fill::fill(cache, request).await?, told, call, held)
-        }
-        Method::Renew => {
-            let request = asked.decoded(told)?.into_inner();
-            made(fill::renew(cache, &request)?, told, call, held)
-        }
-        Method::Set => {
-            let request = asked.decoded(told)?.into_inner();
-            made(write::set(cache, request).await?, told, call, held)
-        }
-        Method::Invalidate => {
-            let request = asked.decoded(told)?.into_inner();
-            made(write::invalidate(cache, request).await?, told, call, held)
-        }
-    }
 }
 
-/// Encodes a reply. Its request is gone: the reply takes the place of it in the
-/// charge.
-fn made<M: Message + Told>(
-    reply: Reply<M>,
-    told: &Call<'_>,
-    call: &mut InFlight,
-    held: u64,
-) -> Result<(Bytes, Vec<Lease>), Status> {
-    call.charge.shrink_to(held);
-    told.replies(&reply.message);
-    let bytes = encode(&reply.message, |length| {
-        if reply.done {
-            call.charge.owe(length);
-        } else if !call.charge.grow(length) {
-            return Err(status::over_budget());
-        }
-        Ok(())
-    })?;
-    Ok((bytes, reply.leases))
+impl Making<'_> {
+    /// Encodes a reply. Its request is gone: the reply takes the place of it in the
+    /// charge.
+    pub(super) fn made<M: Message + Told>(
+        self,
+        reply: Reply<M>,
+    ) -> Result<(Bytes, Vec<Lease>), Status> {
+        let charge = &mut self.call.charge;
+        charge.shrink_to(self.held);
+        self.told.replies(&reply.message);
+        let bytes = encode(&reply.message, |length| {
+            if reply.done {
+                charge.owe(length);
+            } else if !charge.grow(length) {
+                return Err(status::over_budget());
+            }
+            Ok(())
+        })?;
+        Ok((bytes, reply.leases))
+    }
 }
 
 /// The head of an answer that has a body.

@@ -10,6 +10,11 @@ use millpond_proto::v1::Limits;
 pub(crate) const MAX_MESSAGE_BYTES: usize = 4 << 20;
 /// Bytes of one message to a service beside the cache: they ask for names.
 pub(super) const MAX_BESIDE_BYTES: usize = 16 << 10;
+/// Bytes of one message about limits: eight charges with the longest keys, and what
+/// stands beside them.
+pub(super) const MAX_LIMIT_BYTES: usize = 16 << 10;
+/// Bytes of one message of `Grant`: the longest names and key, and the numbers.
+pub(super) const MAX_GRANT_BYTES: usize = 2 << 10;
 /// Keys of a `GetMany` or an `Invalidate`: about a millisecond of one core.
 pub(super) const MAX_KEYS: usize = 512;
 /// Fills of a `Fill`: every key of a `GetMany` can be settled at once.

@@ -10,13 +10,12 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use hyper::body::{Body, Incoming};
 use prost::Message;
 use tokio::time::sleep;
 use tonic::Status;
 
-use super::limits::MAX_MESSAGE_BYTES;
 use super::status;
 use crate::budget::Charge;
 
@@ -44,13 +43,14 @@ impl From<Status> for NotReceived {
 /// every encoder writes them by number.
 const BEGINNING_BYTES: usize = 4 << 10;
 
-/// The message of a unary call, once the caller has sent all of it.
+/// The message of a unary call, of `most` bytes, once the caller has sent all of it.
 pub(super) async fn receive(
     mut body: Incoming,
     charge: &mut Charge,
+    most: usize,
     patience: Duration,
 ) -> Result<Bytes, NotReceived> {
-    let mut part = Part::default();
+    let mut part = Part::of_at_most(most);
     // Most messages are there with their head; only one that must be waited for has
     // a timer.
     let mut late = None;
@@ -82,8 +82,9 @@ pub(super) async fn receive(
 }
 
 /// What has come of a message.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Part {
+    most: usize,
     head: [u8; HEAD_BYTES],
     heads: usize,
     length: usize,
@@ -91,6 +92,16 @@ struct Part {
 }
 
 impl Part {
+    fn of_at_most(most: usize) -> Self {
+        Self {
+            most,
+            head: [0; HEAD_BYTES],
+            heads: 0,
+            length: 0,
+            message: Vec::new(),
+        }
+    }
+
     fn push(&mut self, mut bytes: &[u8], charge: &mut Charge) -> Result<(), NotReceived> {
         if self.heads < HEAD_BYTES {
             let head = bytes.len().min(HEAD_BYTES - self.heads);
@@ -101,7 +112,7 @@ impl Part {
                 self.begin(charge)?;
             }
         }
-        if self.length > MAX_MESSAGE_BYTES {
+        if self.length > self.most {
             let more = bytes.len().min(BEGINNING_BYTES - self.message.len());
             self.message.extend_from_slice(&bytes[..more]);
             if self.message.len() == BEGINNING_BYTES {
@@ -123,7 +134,7 @@ impl Part {
         }
         // 32 bits always fit; if they did not, it would be too large in any case.
         self.length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-        let kept = if self.length > MAX_MESSAGE_BYTES {
+        let kept = if self.length > self.most {
             BEGINNING_BYTES
         } else {
             self.length
@@ -136,7 +147,7 @@ impl Part {
     }
 
     fn late(&mut self, patience: Duration) -> NotReceived {
-        if self.length > MAX_MESSAGE_BYTES {
+        if self.length > self.most {
             return self.too_large();
         }
         NotReceived::Refused(Status::deadline_exceeded(format!(
@@ -155,7 +166,7 @@ impl Part {
     }
 
     fn end(mut self) -> Result<Bytes, NotReceived> {
-        if self.length > MAX_MESSAGE_BYTES {
+        if self.length > self.most {
             return Err(self.too_large());
         }
         if self.heads == 0 {
@@ -167,6 +178,75 @@ impl Part {
             return Err(status::bad("message", what).into());
         }
         Ok(self.message.into())
+    }
+}
+
+/// The messages of a stream, taken from its frames one by one.
+#[derive(Debug)]
+pub(super) struct Parts {
+    most: usize,
+    /// As they came; what is more than one message is left for later.
+    bytes: BytesMut,
+}
+
+impl Parts {
+    pub(super) fn of_at_most(most: usize) -> Self {
+        Self {
+            most,
+            bytes: BytesMut::new(),
+        }
+    }
+
+    /// No message has begun.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(super) fn push(&mut self, bytes: Bytes) {
+        // One frame at a time comes here, and only when no message is whole: what is
+        // held is less than a message and a frame.
+        self.bytes.extend_from_slice(&bytes);
+    }
+
+    /// The next message, if all of it is there.
+    pub(super) fn next(&mut self) -> Result<Option<Bytes>, Status> {
+        let Some((head, _)) = self.bytes.split_first_chunk::<HEAD_BYTES>() else {
+            return Ok(None);
+        };
+        let [compressed, length @ ..] = *head;
+        if compressed != 0 {
+            return Err(status::compressed());
+        }
+        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        if length > self.most {
+            let limit = self.most;
+            return Err(status::bad(
+                "message",
+                format_args!("{length} bytes, limit {limit}"),
+            ));
+        }
+        if self.bytes.len() - HEAD_BYTES < length {
+            return Ok(None);
+        }
+        self.bytes.advance(HEAD_BYTES);
+        let message = self.bytes.split_to(length);
+        if self.bytes.is_empty() {
+            // Whatever the buffer has grown to is not kept while nothing comes.
+            self.bytes = BytesMut::new();
+        }
+        Ok(Some(message.freeze()))
+    }
+
+    /// Nothing more will come.
+    pub(super) fn end(&self) -> Result<(), Status> {
+        if self.bytes.is_empty() {
+            return Ok(());
+        }
+        let came = self.bytes.len();
+        Err(status::bad(
+            "message",
+            format_args!("ended after {came} bytes, before its own end"),
+        ))
     }
 }
 

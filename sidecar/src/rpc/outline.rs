@@ -8,6 +8,7 @@
 //! Cost: some ns a field, and only in messages long enough to matter.
 
 use millpond_core::cache::MAX_TAGS;
+use millpond_core::limit::MAX_CHARGES;
 use tonic::Status;
 
 use super::fields::count;
@@ -17,8 +18,9 @@ use crate::telemetry::calls::Method;
 /// Shorter messages cannot become large.
 const SHORT: usize = 8 << 10;
 
-/// Numbers of fields, as in `cache.proto`.
+/// Numbers of fields, as in `cache.proto` and `limit.proto`.
 mod number {
+    pub(super) const CHARGES: u64 = 2;
     pub(super) const GET_MANY_KEYS: u64 = 3;
     pub(super) const FILLS: u64 = 3;
     pub(super) const FILL_TAGS: u64 = 9;
@@ -53,6 +55,11 @@ pub(super) fn check(method: Method, message: &[u8]) -> Result<(), Status> {
             at_most("keys", inside(number::INVALIDATE_KEYS), MAX_KEYS)?;
             at_most("tags", inside(number::INVALIDATE_TAGS), MAX_TAGS)
         }
+        Method::Acquire | Method::Peek => {
+            at_most("charges", listed(message, number::CHARGES), MAX_CHARGES)
+        }
+        // Their messages are too short for it.
+        Method::Commit | Method::Release | Method::Grant => Ok(()),
         Method::Hello | Method::Get | Method::Renew => Ok(()),
     }
 }

@@ -11,7 +11,6 @@ use millpond_proto::v1;
 use tonic::Status;
 
 use super::cache::Cache;
-use super::limits::MAX_MESSAGE_BYTES;
 use super::outline::fields;
 use super::status;
 
@@ -21,21 +20,17 @@ const CACHE: u64 = 2;
 const KEY: u64 = 3;
 
 /// What a message of `size` bytes is refused with.
-pub(super) fn refusal(size: usize) -> Status {
-    status::bad(
-        "message",
-        format_args!("{size} bytes, limit {MAX_MESSAGE_BYTES}"),
-    )
+pub(super) fn refusal(size: usize, limit: usize) -> Status {
+    status::bad("message", format_args!("{size} bytes, limit {limit}"))
 }
 
-/// The same for a `Set`, which begins with `begins`.
-pub(super) async fn set(cache: &Cache, size: usize, begins: &[u8]) -> Status {
-    let refusal = refusal(size);
+/// Invalidates what a `Set` names that begins with `begins`.
+pub(super) async fn set(cache: &Cache, begins: &[u8]) {
     let Some(named) = named(begins) else {
-        return refusal;
+        return;
     };
     let Ok(scope) = cache.scope(&named.tenant, &named.cache) else {
-        return refusal;
+        return;
     };
     let how = Invalidation::default();
     let keys = [named.key];
@@ -43,7 +38,6 @@ pub(super) async fn set(cache: &Cache, size: usize, begins: &[u8]) -> Status {
         .levels
         .invalidate(&scope, Target::Keys(&keys), how)
         .await;
-    refusal
 }
 
 /// Whose value it is, if the bytes say so.

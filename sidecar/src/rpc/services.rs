@@ -1,4 +1,4 @@
-//! Which service answers a path: the cache, health, reflection.
+//! Which service answers a path: the cache, the limits, health, reflection.
 //!
 //! By hand, because a router in front of the cache would box and copy what every
 //! call pays for. The cache is asked first.
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use millpond_proto::v1::cache_service_server::SERVICE_NAME;
+use millpond_proto::v1::{cache_service_server, limit_service_server};
 use tokio::time::timeout;
 use tonic::body::Body;
 use tonic::codegen::Service as _;
@@ -26,16 +26,24 @@ use super::body::Answer;
 use super::cache::Cache;
 use super::call::{self, InFlight};
 use super::envelope;
+use super::limit::Limits;
 use super::limits::MAX_BESIDE_BYTES;
 use crate::drain::Stage;
 use crate::listen::pace::Pace;
-use crate::telemetry::calls::Method;
+use crate::telemetry::calls::{Method, Service};
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
 type AnsweringBeside = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 type Reflection = Arc<dyn Fn(Request<Incoming>) -> AnsweringBeside + Send + Sync>;
 
 const CACHE: &str = "/millpond.v1.CacheService/";
+const LIMIT: &str = "/millpond.v1.LimitService/";
+/// What health is told of; "" is the process.
+const SERVICES: [&str; 3] = [
+    "",
+    cache_service_server::SERVICE_NAME,
+    limit_service_server::SERVICE_NAME,
+];
 const HEALTH: &str = "/grpc.health.v1.Health/";
 const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/";
 const REFLECTION_ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/";
@@ -52,9 +60,11 @@ impl Common {
     /// Health says "serving" from the start: nothing listens before.
     pub(crate) async fn serving() -> Self {
         let reporter = HealthReporter::new();
-        reporter
-            .set_service_status(SERVICE_NAME, ServingStatus::Serving)
-            .await;
+        for service in SERVICES {
+            reporter
+                .set_service_status(service, ServingStatus::Serving)
+                .await;
+        }
         let described = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(millpond_proto::FILE_DESCRIPTOR_SET)
@@ -98,7 +108,7 @@ impl Common {
     /// Says "not serving" to all who ask or watch, and ends the watches: a stream
     /// that is never closed would hold its connection to the end of the drain.
     pub(crate) async fn leaving(&mut self) {
-        for service in ["", SERVICE_NAME] {
+        for service in SERVICES {
             self.reporter
                 .set_service_status(service, ServingStatus::NotServing)
                 .await;
@@ -106,7 +116,7 @@ impl Common {
     }
 
     pub(crate) async fn end_watches(&mut self) {
-        for service in ["", SERVICE_NAME] {
+        for service in SERVICES {
             self.reporter.clear_service_status(service).await;
         }
     }
@@ -122,14 +132,16 @@ impl fmt::Debug for Common {
 #[derive(Clone, Debug)]
 pub(crate) struct Services {
     cache: Cache,
+    limits: Limits,
     health: HealthServer<HealthService>,
     common: Common,
 }
 
 impl Services {
-    pub(crate) fn new(cache: Cache, common: &Common) -> Self {
+    pub(crate) fn new(cache: Cache, limits: Limits, common: &Common) -> Self {
         Self {
             cache,
+            limits,
             health: common.health(),
             common: common.clone(),
         }
@@ -196,6 +208,7 @@ impl hyper::service::Service<Request<Incoming>> for OnConnection {
     fn call(&self, request: Request<Incoming>) -> Answering {
         let Services {
             cache,
+            limits,
             health,
             common,
         } = &self.services;
@@ -204,11 +217,20 @@ impl hyper::service::Service<Request<Incoming>> for OnConnection {
         }
         let path = request.uri().path();
         if let Some(method) = path.strip_prefix(CACHE) {
-            let Some(method) = Method::named(method) else {
+            let Some(method) = Method::named(Service::Cache, method) else {
                 return unknown("no such method");
             };
             let (cache, pace) = (cache.clone(), Arc::clone(&self.pace));
             Box::pin(call::answer(cache, pace, method, request).map(Ok))
+        } else if let Some(method) = path.strip_prefix(LIMIT) {
+            let Some(method) = Method::named(Service::Limit, method) else {
+                return unknown("no such method");
+            };
+            if method == Method::Grant {
+                return Box::pin(std::future::ready(Ok(limits.grant(&self.pace, request))));
+            }
+            let (limits, pace) = (limits.clone(), Arc::clone(&self.pace));
+            Box::pin(call::answer(limits, pace, method, request).map(Ok))
         } else if path.starts_with(HEALTH) {
             let mut health = health.clone();
             // Its watches are ended in its own words.

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::HeaderMap;
 use millpond_core::cache::{BadField, ScopeError, WriteError};
+use millpond_core::limit::CallError;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
@@ -21,6 +22,30 @@ pub(super) fn bad_field(error: BadField) -> Status {
 /// The same inside the `at`th element of a list.
 pub(super) fn bad_field_in(list: &str, at: usize, error: BadField) -> Status {
     Status::invalid_argument(format!("{list}[{at}].{error}"))
+}
+
+/// The same, under another name for the field.
+pub(super) fn bad_field_at(field: &str, error: &BadField) -> Status {
+    let said = error.to_string();
+    let what = said
+        .split_once(": ")
+        .map_or(said.as_str(), |(_, what)| what);
+    bad(field, what)
+}
+
+/// A call for tokens that was not decided.
+pub(super) fn call(error: CallError) -> Status {
+    match &error {
+        CallError::UnknownLimit { .. } | CallError::UnknownTenant { .. } => {
+            Status::not_found(error.to_string())
+        }
+        _ => Status::invalid_argument(error.to_string()),
+    }
+}
+
+/// A path of a service's that leads to nothing.
+pub(super) fn no_such_method() -> Status {
+    Status::unimplemented("no such method")
 }
 
 pub(super) fn scope(error: ScopeError) -> Status {

@@ -1,6 +1,6 @@
-//! The calls of the cache: how they ended, how long they took, how long of that
-//! they waited for another's load, and what they were answered. Counted by the
-//! thread that serves them.
+//! The calls of the cache and of the limits: how they ended, how long they took, how
+//! long of that they waited, for another's load or for their turn, and what they were
+//! answered. Counted by the thread that serves them.
 //!
 //! A [`Call`] begins with its head and ends when its reply is made or refused. One
 //! that is dropped before was cancelled by its caller, or panicked. Its time counts
@@ -25,68 +25,14 @@ use super::trace::span::CallSpan;
 use super::trace::words::{Named, Told};
 
 mod answers;
+mod decisions;
+mod method;
 mod wait;
 
 pub(crate) use answers::{Answers, SOURCES};
+pub(crate) use decisions::{Decisions, VERDICTS};
+pub(crate) use method::{Method, Service};
 pub(crate) use wait::{Wait, Waiting};
-
-/// A method of the cache service.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Method {
-    Hello,
-    Get,
-    GetMany,
-    Fill,
-    Renew,
-    Set,
-    Invalidate,
-}
-
-impl Method {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Hello,
-        Self::Get,
-        Self::GetMany,
-        Self::Fill,
-        Self::Renew,
-        Self::Set,
-        Self::Invalidate,
-    ];
-
-    /// By number.
-    pub(crate) const NAMES: [&str; Self::ALL.len()] = [
-        "Hello",
-        "Get",
-        "GetMany",
-        "Fill",
-        "Renew",
-        "Set",
-        "Invalidate",
-    ];
-
-    /// By its name.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "Get" => Self::Get,
-            "GetMany" => Self::GetMany,
-            "Fill" => Self::Fill,
-            "Set" => Self::Set,
-            "Invalidate" => Self::Invalidate,
-            "Renew" => Self::Renew,
-            "Hello" => Self::Hello,
-            _ => return None,
-        })
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-
-    /// Whether it may wait for another's load.
-    pub(crate) fn waits(self) -> bool {
-        matches!(self, Self::Get | Self::GetMany)
-    }
-}
 
 /// Status codes by number, as gRPC writes them.
 pub(crate) const CODES: [&str; 17] = [
@@ -114,7 +60,7 @@ pub(crate) const CODES: [&str; 17] = [
 pub(crate) enum Phase {
     /// All of it.
     Total,
-    /// Waiting for another's load.
+    /// Waiting, for another's load or for its turn.
     Wait,
 }
 
@@ -137,6 +83,7 @@ pub(crate) struct Calls {
     in_flight: AtomicUsize,
     beside: AtomicUsize,
     answers: Answers,
+    decisions: Decisions,
     traces: Option<Arc<Traces>>,
 }
 
@@ -150,6 +97,7 @@ impl Calls {
             in_flight: AtomicUsize::new(0),
             beside: AtomicUsize::new(0),
             answers: Answers::default(),
+            decisions: Decisions::default(),
             traces,
         }
     }
@@ -186,6 +134,47 @@ impl Calls {
 
     pub(crate) fn answers(&self) -> &Answers {
         &self.answers
+    }
+
+    pub(crate) fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    fn count(&self, method: Method, code: Code) {
+        self.ended[method as usize][code as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A stream under way: counted when it ends. One that is dropped before was cancelled
+/// by its caller.
+#[derive(Debug)]
+pub(crate) struct StreamCall {
+    calls: Arc<Calls>,
+    method: Method,
+    ends_with: Code,
+}
+
+impl StreamCall {
+    pub(crate) fn begin(calls: &Arc<Calls>, method: Method) -> Self {
+        Self {
+            calls: Arc::clone(calls),
+            method,
+            ends_with: Code::Cancelled,
+        }
+    }
+
+    /// It is over, with this.
+    pub(crate) fn ended(&mut self, code: Code) {
+        self.ends_with = code;
+    }
+}
+
+impl Drop for StreamCall {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.ends_with = Code::Unknown;
+        }
+        self.calls.count(self.method, self.ends_with);
     }
 }
 
@@ -304,7 +293,7 @@ impl Drop for Call<'_> {
             self.ends_with = Code::Unknown;
         }
         let calls = self.calls;
-        calls.ended[self.method as usize][self.ends_with as usize].fetch_add(1, Ordering::Relaxed);
+        calls.count(self.method, self.ends_with);
         let Some(Received { at, span }) = self.received.take() else {
             return;
         };
@@ -317,7 +306,13 @@ impl Drop for Call<'_> {
         if let Some(span) = span {
             let result = self.result.get().copied();
             let result = result.filter(|_| self.ends_with == Code::Ok);
-            span.end(&calls.clock, now, waited, self.ends_with, result);
+            span.end(
+                self.method,
+                &calls.clock,
+                now,
+                waited,
+                (self.ends_with, result),
+            );
         }
     }
 }

@@ -15,10 +15,11 @@ use std::time::Duration;
 
 use millpond_core::cache::{Mode, Pond};
 use millpond_core::histogram::Durations;
+use millpond_core::limit::Limiter;
 use tokio::sync::Semaphore;
 
 use self::page::{Page, Seconds};
-use super::calls::{CODES, Calls, Method, Phase, SOURCES};
+use super::calls::{CODES, Calls, Method, Phase, SOURCES, VERDICTS};
 use super::trace::Spans;
 use crate::budget::{Budget, Share};
 use crate::drain::{Stage, Stages};
@@ -40,6 +41,7 @@ pub(crate) use told::{Configured, Sources};
 #[derive(Debug)]
 pub(crate) struct Observed {
     pub(crate) pond: Arc<Pond>,
+    pub(crate) limiter: Arc<Limiter>,
     pub(crate) stages: Stages,
     /// By worker. A worker that is gone has dropped its own handle.
     pub(crate) calls: Vec<Arc<Calls>>,
@@ -187,13 +189,38 @@ impl Observed {
         page.family(table::DURATION);
         for method in Method::ALL {
             for phase in Phase::ALL {
-                if matches!(phase, Phase::Total) || method.waits() {
+                if method.is_unary() && (matches!(phase, Phase::Total) || method.waits()) {
                     let durations = self.durations(method, phase);
                     page.durations(&[method.name(), phase.name()], &durations);
                 }
             }
         }
+        self.limits(page);
         page.family(table::IN_FLIGHT).value(self.in_flight());
+    }
+
+    fn limits(&self, page: &mut Page) {
+        page.family(table::DECISIONS);
+        for (verdict, name) in VERDICTS.iter().enumerate() {
+            page.sample(&[name], self.sum(|calls| calls.decisions().of(verdict)));
+        }
+        page.family(table::WOULD_DENY)
+            .value(self.sum(|calls| calls.decisions().would_deny()));
+        page.family(table::GRANTED)
+            .sample(
+                &["granted"],
+                self.sum(|calls| calls.decisions().grants()[0]),
+            )
+            .sample(
+                &["returned"],
+                self.sum(|calls| calls.decisions().grants()[1]),
+            );
+        let figures = self.limiter.figures();
+        page.family(table::KEYS).value(figures.keys);
+        page.family(table::KEYS_LIMIT).value(figures.max_keys);
+        page.family(table::LEDGERS).value(figures.ledgers);
+        page.family(table::RESERVATIONS).value(figures.reservations);
+        page.family(table::REMEMBERED).value(figures.remembered);
     }
 
     fn wire(&self, page: &mut Page) {

@@ -150,7 +150,7 @@ impl Traces {
             .extract_with_context(&Context::new(), &Headers(metadata));
         let span = self
             .tracer
-            .span_builder(words::span_name(method))
+            .span_builder(method.path())
             .with_kind(SpanKind::Server)
             .start_with_context(&self.tracer, &caller);
         let context = caller.with_span(span);

@@ -152,6 +152,16 @@ impl Limiter {
         }
     }
 
+    /// Gives some of a charge back, as far as refill has not; more of it may go back
+    /// later.
+    pub(in crate::limit) fn hand_back(&self, charged: &Arc<Entry>, paid: &mut [Paid], tokens: u64) {
+        let now = self.now();
+        for paid in paid {
+            self.refund(charged, paid, tokens, now);
+            paid.receipt.less(tokens);
+        }
+    }
+
     /// Gives all of a charge back, as far as refill has not.
     pub(super) fn undo(&self, spent: &Spent, now: Ticks) {
         for paid in &spent.paid {

@@ -30,8 +30,8 @@ Inside, durations are counted in buckets of an eighth of an octave, per worker, 
 bounds, powers of two nanoseconds from 1.024 µs to 68.7 s, with exact counts, and `+Inf`.
 
 `millpond_rpc_duration_seconds` begins when a call's message is decoded and ends when its reply is made: the way over
-the wire is not in it. Calls that were cancelled or refused are, unless they were refused before their message was read. `phase=\"wait\"` has only the calls that waited for
-another's load; their `total` holds the wait.
+the wire is not in it. Calls that were cancelled or refused are, unless they were refused before their message was read. `phase=\"wait\"` has only the calls that waited, for
+another's load or for their turn; their `total` holds the wait.
 
 Cost of a call, by a loop over the same steps on one core of an AMD EPYC: two readings of the clock at 21 ns, a bucket
 and a sum at 9 ns, three counts that were there before. 70 ns altogether, 56 of them for the histogram: 1.2 % of the

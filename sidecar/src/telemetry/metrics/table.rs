@@ -3,7 +3,7 @@
 //! A sample can only be written under a family of this table, and a label's values
 //! are of a set that is closed or bounded, so a page cannot grow without end.
 
-use crate::telemetry::calls::{CODES, Method, Phase, SOURCES};
+use crate::telemetry::calls::{CODES, Method, Phase, SOURCES, VERDICTS};
 
 /// What a family's samples are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +143,21 @@ families! {
         "Calls ended, by method and status.";
     DURATION = Histogram "millpond_rpc_duration_seconds" "seconds"
         [of("method", &Method::NAMES), of("phase", &Phase::NAMES)]
-        "Time of calls from their decoded message to their reply: all of it, and what of it was waiting for another's load.";
+        "Time of calls from their decoded message to their reply: all of it, and what of it was waiting, for another's load or for its turn.";
+    DECISIONS = Counter "millpond_limit_decisions" [of("verdict", &VERDICTS)]
+        "Calls for tokens decided, by verdict.";
+    WOULD_DENY = Counter "millpond_limit_would_deny" []
+        "Calls for tokens allowed though a limit that is not enforced would have denied them.";
+    GRANTED = Counter "millpond_limit_grant_tokens" [of("result", &["granted", "returned"])]
+        "Tokens granted to processes that decide by themselves, and handed back by them.";
+    KEYS = Gauge "millpond_limit_keys" []
+        "Keys of limits that are told apart, beyond the first 64 of each limit.";
+    KEYS_LIMIT = Gauge "millpond_limit_keys_limit" [] "How many keys may be told apart.";
+    LEDGERS = Gauge "millpond_limit_ledgers" []
+        "Tenants whose retries or reservations are remembered.";
+    RESERVATIONS = Gauge "millpond_limit_reservations" [] "Reservations held.";
+    REMEMBERED = Gauge "millpond_limit_remembered_calls" []
+        "Calls remembered so that their retries spend once.";
     IN_FLIGHT = Gauge "millpond_rpc_in_flight" [] "Calls under way.";
     IN_FLIGHT_BYTES = Gauge "millpond_in_flight_bytes" "bytes" []
         "Bytes of messages being received and of replies not yet written.";

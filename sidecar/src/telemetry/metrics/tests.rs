@@ -4,6 +4,8 @@ use http::HeaderMap;
 use http::header::ACCEPT;
 use millpond_core::cache::{CacheName, Config, Policy};
 use millpond_core::clock::{Clock, ManualClock, Time};
+use millpond_core::limit::{self, Limiter};
+use millpond_core::tenant::{self, Directory};
 use tonic::Status;
 
 use super::table::{ALL, Family, Kind, Values};
@@ -27,6 +29,10 @@ fn observed(pond: Arc<Pond>) -> Observed {
     let clock = pond.clock().clone();
     let budget = Budget::new(1 << 20, 2);
     Observed {
+        limiter: Limiter::new(
+            Directory::new(tenant::Config::default()).unwrap(),
+            limit::Config::default(),
+        ),
         pond,
         stages: Stages::serving(),
         calls: vec![

@@ -9,6 +9,7 @@ use opentelemetry::{Context, ContextGuard, KeyValue};
 use tonic::Code;
 
 use super::{Traces, words};
+use crate::telemetry::calls::Method;
 
 #[derive(Debug)]
 pub(crate) struct CallSpan {
@@ -37,18 +38,18 @@ impl CallSpan {
     /// Ends it at `now`; what it waited becomes a span under it.
     pub(crate) fn end(
         &self,
+        method: Method,
         clock: &Clock,
         now: Time,
         waited: Option<(Time, Time)>,
-        code: Code,
-        result: Option<&'static str>,
+        (code, result): (Code, Option<&'static str>),
     ) {
         let wall = UNIX_EPOCH + Duration::from_micros(clock.wall_micros());
         if let Some((from, to)) = waited {
             let at = |time: Time| -> SystemTime { wall - now.since(time) };
             let tracer = &self.traces.tracer;
             tracer
-                .span_builder(words::WAIT)
+                .span_builder(words::waited_for(method))
                 .with_start_time(at(from))
                 .start_with_context(tracer, &self.context)
                 .end_with_timestamp(at(to));

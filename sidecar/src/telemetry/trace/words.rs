@@ -2,24 +2,16 @@
 
 use millpond_core::cache::{CacheName, TenantId};
 use millpond_proto::v1;
-use millpond_proto::v1::cache_service_server::SERVICE_NAME;
 use opentelemetry::KeyValue;
 use tonic::Code;
 
-use crate::telemetry::calls::Method;
+use crate::telemetry::calls::{Method, Service};
 
-/// The name of the span for waiting on another's load.
-pub(super) const WAIT: &str = "wait for another's load";
-
-pub(super) fn span_name(method: Method) -> &'static str {
-    match method {
-        Method::Hello => "millpond.v1.CacheService/Hello",
-        Method::Get => "millpond.v1.CacheService/Get",
-        Method::GetMany => "millpond.v1.CacheService/GetMany",
-        Method::Fill => "millpond.v1.CacheService/Fill",
-        Method::Renew => "millpond.v1.CacheService/Renew",
-        Method::Set => "millpond.v1.CacheService/Set",
-        Method::Invalidate => "millpond.v1.CacheService/Invalidate",
+/// The name of the span for what a call waited for.
+pub(super) fn waited_for(method: Method) -> &'static str {
+    match method.service() {
+        Service::Cache => "wait for another's load",
+        Service::Limit => "wait for its turn",
     }
 }
 
@@ -29,7 +21,7 @@ pub(super) fn of_request(method: Method, request: &impl Named) -> Vec<KeyValue> 
     let mut attributes = Vec::with_capacity(8);
     attributes.extend([
         KeyValue::new("rpc.system", "grpc"),
-        KeyValue::new("rpc.service", SERVICE_NAME),
+        KeyValue::new("rpc.service", method.service().name()),
         KeyValue::new("rpc.method", method.name()),
     ]);
     if let Ok(tenant) = TenantId::parse(request.tenant()) {
@@ -93,6 +85,27 @@ named!(
     v1::RenewRequest,
     v1::SetRequest,
     v1::InvalidateRequest,
+);
+
+macro_rules! of_a_tenant {
+    ($($request:ty),* $(,)?) => {$(
+        impl Named for $request {
+            fn tenant(&self) -> &str {
+                &self.tenant
+            }
+
+            fn cache(&self) -> &str {
+                ""
+            }
+        }
+    )*};
+}
+
+of_a_tenant!(
+    v1::AcquireRequest,
+    v1::PeekRequest,
+    v1::CommitRequest,
+    v1::ReleaseRequest,
 );
 
 /// A reply that can be said in a word.
@@ -190,5 +203,39 @@ impl Told for v1::SetReply {
 impl Told for v1::InvalidateReply {
     fn told(&self) -> &'static str {
         "invalidated"
+    }
+}
+
+impl Told for v1::AcquireReply {
+    fn told(&self) -> &'static str {
+        match self.reason() {
+            v1::LimitReason::Ok if self.would_deny => "would_deny",
+            v1::LimitReason::Ok => "allowed",
+            v1::LimitReason::OverLimit => "over_limit",
+            v1::LimitReason::Never => "never",
+            v1::LimitReason::Suspended => "suspended",
+            _ => "unavailable",
+        }
+    }
+}
+
+fn settled(settlement: v1::Settlement) -> &'static str {
+    match settlement {
+        v1::Settlement::Done => "settled",
+        v1::Settlement::Late => "late",
+        v1::Settlement::Repeated => "repeated",
+        _ => "void",
+    }
+}
+
+impl Told for v1::CommitReply {
+    fn told(&self) -> &'static str {
+        settled(self.settlement())
+    }
+}
+
+impl Told for v1::ReleaseReply {
+    fn told(&self) -> &'static str {
+        settled(self.settlement())
     }
 }
