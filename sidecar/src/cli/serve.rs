@@ -50,6 +50,12 @@ pub(crate) struct Serve {
 }
 
 pub(crate) fn run(serve: Serve) -> Result<(), String> {
+    let ended = serve_to_the_end(serve);
+    log::flush();
+    ended
+}
+
+fn serve_to_the_end(serve: Serve) -> Result<(), String> {
     let clock = Clock::Kernel;
     let began = clock.precise();
     // Signals first: one that comes while we start must drain, not kill.
@@ -129,7 +135,10 @@ async fn until_ended(running: Running, signals: &mut Signals, hangup: &mut Signa
     shutdown.drain();
     tokio::select! {
         drained = &mut ended => drained.unwrap_or(Drained { cut_off: 0 }),
-        code = signals.next() => std::process::exit(code),
+        code = signals.next() => {
+            log::flush();
+            std::process::exit(code)
+        }
     }
 }
 

@@ -7,20 +7,36 @@
 //!
 //! Whatever a value holds, a line stays a line: control characters are escaped, and
 //! what is longer than 1 KiB is cut. One place in the code logs at most 64 lines in ten
-//! seconds; the next one after that says how many were `suppressed`. The target `audit` is exempt. Inside a traced call, lines carry
-//! `trace_id` and `span_id`.
+//! seconds; the next one after that says how many were `suppressed`. The target `audit`
+//! is exempt. Inside a traced call, lines carry `trace_id` and `span_id`.
+//!
+//! Nobody waits for stderr but the thread `millpond-log`: 1 024 lines or 1 MiB may wait
+//! for it. What comes in addition is dropped, counted, and told of once there is room.
 
+use std::time::Duration;
+
+use millpond_core::clock::Clock;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use self::line::Lines;
+use self::writer::Writer;
 
 mod limit;
 mod line;
+mod writer;
 
 /// The target of what operators did.
 pub(crate) const AUDIT: &str = "audit";
+
+/// How long the end of the process waits for the last lines, or for a reader of them.
+const LAST_LINES: Duration = Duration::from_secs(1);
+/// The same for the line of a panic, which may end the process and may not.
+const PANIC_LINE: Duration = Duration::from_millis(250);
+
+/// A process has one stderr, and one queue before it.
+static WRITER: Writer = Writer::new();
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,16 +71,39 @@ impl Handle {
 /// Starts logging for the process. `filter` is a level, or directives such as
 /// `warn,millpond_sidecar=info`.
 ///
+/// Lines are written by a thread of their own; [`flush`] before the process ends, or
+/// the last ones are lost.
+///
 /// # Errors
-/// When the filter is not of that form. A process that logs already stays as it is.
+/// When the filter is not of that form, or the system gives no thread. A process that
+/// logs already stays as it is.
 pub fn start(format: Format, filter: &str) -> Result<Handle, String> {
     let (filter, handle) = reload::Layer::new(parse(filter)?);
+    let lines = Lines::to(format, Clock::Kernel, Box::new(|line| WRITER.push(line)));
     let started = tracing_subscriber::registry()
         .with(filter)
-        .with(Lines::to_stderr(format))
+        .with(lines)
         .try_init();
-    // Already set: whoever embeds us logs in their own way.
-    Ok(Handle(started.is_ok().then_some(handle)))
+    if started.is_err() {
+        // Whoever embeds us logs in their own way.
+        return Ok(Handle(None));
+    }
+    std::thread::Builder::new()
+        .name("millpond-log".to_owned())
+        .spawn(move || WRITER.run(|dropped| line::notice(format, dropped), writer::to_stderr))
+        .map_err(|error| format!("threads: {error}"))?;
+    Ok(Handle(Some(handle)))
+}
+
+/// Waits until all that was logged is written, for at most a second: a process whose
+/// stderr nobody reads must end too.
+pub fn flush() {
+    WRITER.flush(LAST_LINES);
+}
+
+/// Lines that were not written: nobody read stderr in time, or it was closed.
+pub(crate) fn dropped() -> u64 {
+    WRITER.dropped()
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, String> {
@@ -89,5 +128,10 @@ pub fn panics() {
             .unwrap_or_default();
         let said = panic.payload_as_str().unwrap_or("not a text");
         tracing::error!(target: "panic", thread, place, "{said}");
+        // The process may be about to abort. It may also go on, with a thread of calls
+        // that panics again and again: that waits for a stuck stderr once.
+        if !WRITER.stalled() {
+            WRITER.flush(PANIC_LINE);
+        }
     }));
 }

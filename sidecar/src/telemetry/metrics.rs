@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use self::page::{Page, Seconds};
 use super::calls::{CODES, Calls, Method, Phase, SOURCES, VERDICTS};
+use super::log;
 use super::trace::Spans;
 use crate::budget::{Budget, Share};
 use crate::drain::{Stage, Stages};
@@ -266,6 +267,7 @@ impl Observed {
         page.family(table::SPANS)
             .sample(&["exported"], self.spans.exported())
             .sample(&["dropped"], self.spans.dropped());
+        page.family(table::LOG_DROPPED).value(log::dropped());
         page.family(table::BUILD)
             .sample(&[env!("CARGO_PKG_VERSION")], 1);
         page.family(table::STARTED)

@@ -4,6 +4,7 @@ mod calls;
 mod collector;
 mod logs;
 mod measures;
+mod stalled;
 mod traces;
 
 #[path = "../wire/process.rs"]

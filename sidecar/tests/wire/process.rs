@@ -20,6 +20,11 @@ pub(crate) struct Process {
 impl Process {
     /// `serve` on free ports, without what whoever runs the tests has in the environment.
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::writing_to(Stdio::piped(), arguments)
+    }
+
+    /// The same with this as its stderr.
+    pub(crate) fn writing_to(stderr: impl Into<Stdio>, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("MILLPOND_") {
@@ -31,7 +36,7 @@ impl Process {
             .args(["--admin", "127.0.0.1:0", "--no-socket"])
             .args(arguments)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .expect("the binary was built");
         // From here on it is killed whatever fails, reading its addresses included.

@@ -1,13 +1,12 @@
 //! One event as one line.
 
 use std::fmt::{self, Debug, Write as _};
-use std::io::{self, Write as _};
 
 use millpond_core::clock::Clock;
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
@@ -19,9 +18,9 @@ use super::limit::Limit;
 /// Bytes of one value; what is longer is cut.
 const MAX_VALUE: usize = 1 << 10;
 
-type Sink = Box<dyn Fn(&str) + Send + Sync>;
+type Sink = Box<dyn Fn(String) + Send + Sync>;
 
-/// Writes each event it is given.
+/// Makes a line of each event it is given.
 pub(super) struct Lines {
     format: Format,
     limit: Limit,
@@ -30,13 +29,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn to_stderr(format: Format) -> Self {
-        // One write a line: lines of several threads do not mix.
-        let sink = |line: &str| drop(io::stderr().write_all(line.as_bytes()));
-        Self::to(format, Clock::Kernel, Box::new(sink))
-    }
-
-    fn to(format: Format, clock: Clock, sink: Sink) -> Self {
+    pub(super) fn to(format: Format, clock: Clock, sink: Sink) -> Self {
         Self {
             format,
             limit: Limit::default(),
@@ -57,25 +50,35 @@ impl<S: Subscriber> Layer<S> for Lines {
             said.fields
                 .push(("suppressed", Value::Bare(suppressed.to_string())));
         }
-        let mut line = String::with_capacity(256);
-        // Writing to a String does not fail.
-        let _ = match self.format {
-            Format::Text => text(&mut line, event, &said),
-            Format::Json => json(&mut line, event, &said),
-        };
-        line.push('\n');
-        (self.sink)(&line);
+        let from = (event.metadata().level(), event.metadata().target());
+        (self.sink)(written(self.format, from, &said));
     }
 }
 
-fn text(line: &mut String, event: &Event<'_>, said: &Said) -> fmt::Result {
+/// The line that says how many others are missing here.
+pub(super) fn notice(format: Format, dropped: u64) -> String {
+    let said = Said {
+        message: "lines were dropped: whoever reads them was too slow".to_owned(),
+        fields: vec![("lines", Value::Bare(dropped.to_string()))],
+    };
+    written(format, (&Level::WARN, module_path!()), &said)
+}
+
+/// The line of what a place said: its level and its target.
+fn written(format: Format, from: (&Level, &str), said: &Said) -> String {
+    let mut line = String::with_capacity(256);
+    // Writing to a String does not fail.
+    let _ = match format {
+        Format::Text => text(&mut line, from.0, said),
+        Format::Json => json(&mut line, from, said),
+    };
+    line.push('\n');
+    line
+}
+
+fn text(line: &mut String, level: &Level, said: &Said) -> fmt::Result {
     SystemTime.format_time(&mut Writer::new(line))?;
-    write!(
-        line,
-        " {:>5} {}",
-        event.metadata().level(),
-        Plain(&said.message)
-    )?;
+    write!(line, " {level:>5} {}", Plain(&said.message))?;
     for (name, value) in &said.fields {
         match value {
             Value::Bare(value) => write!(line, " {name}={value}")?,
@@ -89,11 +92,10 @@ fn text(line: &mut String, event: &Event<'_>, said: &Said) -> fmt::Result {
     }
 }
 
-fn json(line: &mut String, event: &Event<'_>, said: &Said) -> fmt::Result {
+fn json(line: &mut String, (level, target): (&Level, &str), said: &Said) -> fmt::Result {
     line.push_str("{\"ts\":\"");
     SystemTime.format_time(&mut Writer::new(line))?;
-    let level = event.metadata().level().as_str().to_ascii_lowercase();
-    let target = event.metadata().target();
+    let level = level.as_str().to_ascii_lowercase();
     write!(
         line,
         "\",\"level\":\"{level}\",\"target\":{},\"msg\":{}",

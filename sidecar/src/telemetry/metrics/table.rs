@@ -181,6 +181,8 @@ families! {
         "1 for the stage the process is in, 0 for the others.";
     SPANS = Counter "millpond_traces_spans" [of("result", &["exported", "dropped"])]
         "Spans ended, by whether the collector took them.";
+    LOG_DROPPED = Counter "millpond_log_lines_dropped" []
+        "Log lines that were not written, because whoever reads stderr is too slow or gone.";
     BUILD = Info "millpond_build" [bounded("version", "one")] "What runs here.";
     STARTED = Gauge "process_start_time_seconds" "seconds" []
         "When the process started, since the epoch.";

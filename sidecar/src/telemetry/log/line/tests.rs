@@ -17,7 +17,7 @@ fn logged(format: Format, say: impl FnOnce(&ManualClock)) -> Vec<String> {
     let lines = Lines::to(
         format,
         Clock::Manual(clock.clone()),
-        Box::new(move |line| sink.lock().push_str(line)),
+        Box::new(move |line: String| sink.lock().push_str(&line)),
     );
     with_default(tracing_subscriber::registry().with(lines), || say(&clock));
     let written = written.lock();
@@ -76,6 +76,18 @@ fn a_text_line_cannot_be_forged_by_a_value() {
         "{}",
         lines[0]
     );
+}
+
+#[test]
+fn a_notice_of_dropped_lines_looks_like_any_other_line() {
+    let json = notice(Format::Json, 7);
+    let line: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    assert_eq!(line["level"], "warn");
+    assert_eq!(line["fields"]["lines"], 7);
+    assert!(json.ends_with("}\n") && json.lines().count() == 1, "{json}");
+    let text = notice(Format::Text, 7);
+    assert!(text.contains("Z  WARN lines were dropped"), "{text}");
+    assert!(text.ends_with(" lines=7\n"), "{text}");
 }
 
 #[test]
