@@ -12,7 +12,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,10 +23,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, yield_now};
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use crate::drain::Stage;
+use crate::listen::guests::{Guests, Standing};
 use crate::telemetry::metrics::{Format, Observed};
 
 const MAX_CONNECTIONS: usize = 64;
@@ -42,7 +42,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers until it is dropped.
 pub(crate) async fn answer(listener: TcpListener, observed: Arc<Observed>) {
-    let mut guests = Guests::default();
+    let mut guests = Guests::at_most(MAX_CONNECTIONS);
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             sleep(PAUSE).await;
@@ -50,58 +50,26 @@ pub(crate) async fn answer(listener: TcpListener, observed: Arc<Observed>) {
         };
         guests.make_room();
         let observed = Arc::clone(&observed);
-        let asked = Arc::new(AtomicBool::new(false));
-        let serving = serve(stream, observed, Arc::clone(&asked));
+        let standing = Arc::new(Standing::default());
+        let serving = serve(stream, observed, Arc::clone(&standing));
         let task = tokio::spawn(async move {
             // However it ends, there is nobody to tell.
             drop(timeout(CONNECTION_PATIENCE, serving).await);
         });
-        guests.0.push(Guest { asked, task });
+        guests.welcome(standing, task.abort_handle());
         // Whoever asks as it connects is heard before the next one may want its place:
         // what is waiting to be accepted would otherwise be taken in one go.
         yield_now().await;
     }
 }
 
-/// Who is connected, in the order they came.
-#[derive(Debug, Default)]
-struct Guests(Vec<Guest>);
-
-#[derive(Debug)]
-struct Guest {
-    /// Whether it has asked for anything.
-    asked: Arc<AtomicBool>,
-    task: JoinHandle<()>,
-}
-
-impl Guests {
-    /// Sees to it that one more may come: the longest silent goes, or the longest
-    /// here if all have been answered.
-    fn make_room(&mut self) {
-        self.0.retain(|guest| !guest.task.is_finished());
-        if self.0.len() < MAX_CONNECTIONS {
-            return;
-        }
-        // Relaxed: all of it is on one thread.
-        let silent = |guest: &Guest| !guest.asked.load(Ordering::Relaxed);
-        let goes = self.0.iter().position(silent).unwrap_or(0);
-        self.0.remove(goes);
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 async fn serve(
     stream: TcpStream,
     observed: Arc<Observed>,
-    asked: Arc<AtomicBool>,
+    standing: Arc<Standing>,
 ) -> hyper::Result<()> {
     let service = service_fn(move |request| {
-        asked.store(true, Ordering::Relaxed);
+        let _asking = standing.asks();
         let response = respond(&request, &observed);
         async { Ok::<_, Infallible>(response) }
     });

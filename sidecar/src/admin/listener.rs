@@ -1,10 +1,9 @@
 //! Connections of the admin port.
 //!
-//! Bounded in number, age, and what one may make us keep. At the limit the oldest
-//! goes, not the newest: whoever holds all of them must not keep an operator out.
+//! Bounded in number, age, and what one may make us keep. At the limit one of those
+//! that are there goes, and not the newest ([`Guests`]): whoever holds all of them must
+//! not keep an operator out, nor end what another one waits for.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +11,14 @@ use std::time::Duration;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::sleep;
 
 use super::Admin;
 use super::routes::Routes;
 use crate::listen::authority::Rewriter;
 use crate::listen::greeting::Greeting;
+use crate::listen::guests::{Guests, Standing};
 
 const MAX_CONNECTIONS: usize = 64;
 /// How long a peer has to begin to speak.
@@ -47,7 +47,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) async fn answer(listener: TcpListener, admin: Admin) {
     let http = Arc::new(http());
     let mut open = JoinSet::new();
-    let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
+    let mut guests = Guests::at_most(MAX_CONNECTIONS);
     let mut ended = pin!(admin.until_ended());
     loop {
         let accepted = tokio::select! {
@@ -59,13 +59,13 @@ pub(crate) async fn answer(listener: TcpListener, admin: Admin) {
             sleep(PAUSE).await;
             continue;
         };
-        by_age.retain(|connection| !connection.is_finished());
-        while by_age.len() >= MAX_CONNECTIONS
-            && let Some(oldest) = by_age.pop_front()
-        {
-            oldest.abort();
-        }
-        by_age.push_back(open.spawn(serve(stream, peer, admin.clone(), Arc::clone(&http))));
+        guests.make_room();
+        let standing = Arc::new(Standing::default());
+        let routes = Routes::new(admin.clone(), peer, Arc::clone(&standing));
+        let connection = open.spawn(serve(stream, routes, admin.clone(), Arc::clone(&http)));
+        guests.welcome(standing, connection);
+        // Whoever asks as it connects is heard before the next one may want its place.
+        yield_now().await;
     }
     drop(listener);
     while open.join_next().await.is_some() {}
@@ -90,14 +90,13 @@ fn http() -> auto::Builder<TokioExecutor> {
 
 async fn serve(
     stream: TcpStream,
-    peer: SocketAddr,
+    routes: Routes,
     admin: Admin,
     http: Arc<auto::Builder<TokioExecutor>>,
 ) {
     // Answers are small and each is wanted now; without it they are only later.
     drop(stream.set_nodelay(true));
     let (stream, heard) = Greeting::new(stream, Rewriter::off(), READ_PATIENCE);
-    let routes = Routes::new(admin.clone(), peer);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), routes));
     let mut ended = pin!(admin.until_ended());
     let mut greeting = pin!(sleep(GREETING_PATIENCE));

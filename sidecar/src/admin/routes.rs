@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -24,6 +25,7 @@ use super::console;
 use super::guard::{self, Refusal};
 use super::service::{MAX_MESSAGE_BYTES, Peer};
 use super::{Admin, json, stats};
+use crate::listen::guests::Standing;
 use crate::rpc::Common;
 
 type Answer = Response<Body>;
@@ -45,13 +47,14 @@ const CONTENT_SECURITY: &str = "default-src 'none'; script-src 'self'; style-src
 pub(super) struct Routes {
     admin: Admin,
     peer: SocketAddr,
+    standing: Arc<Standing>,
     service: AdminServiceServer<Admin>,
     health: HealthServer<HealthService>,
     common: Common,
 }
 
 impl Routes {
-    pub(super) fn new(admin: Admin, peer: SocketAddr) -> Self {
+    pub(super) fn new(admin: Admin, peer: SocketAddr, standing: Arc<Standing>) -> Self {
         let common = admin.0.common.clone();
         Self {
             service: AdminServiceServer::new(admin.clone())
@@ -59,6 +62,7 @@ impl Routes {
             health: common.health(),
             admin,
             peer,
+            standing,
             common,
         }
     }
@@ -94,6 +98,18 @@ impl hyper::service::Service<Request<Incoming>> for Routes {
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Answering {
+        let asking = self.standing.asks();
+        let answering = self.answer(request);
+        Box::pin(async move {
+            let answer = answering.await;
+            drop(asking);
+            answer
+        })
+    }
+}
+
+impl Routes {
+    fn answer(&self, request: Request<Incoming>) -> Answering {
         let admitted = guard::admit(request.method(), request.uri(), request.headers());
         if let Err(Refusal(status, why)) = admitted {
             let refusal = hardened(text(status, why));

@@ -3,6 +3,8 @@
 use std::io::Read;
 
 use millpond_proto::v1::fill_outcome::Outcome;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::process::Process;
@@ -60,6 +62,45 @@ async fn a_drain_answers_at_once_and_calls_in_flight_finish() {
     assert_eq!((answer.status, &*answer.body), (200, "drained\n"));
     let ended = tokio::task::spawn_blocking(|| pod.running.join()).await;
     assert_eq!(ended.expect("it ends").cut_off, 0);
+}
+
+#[tokio::test]
+async fn whoever_waits_for_the_end_keeps_its_place_among_many_that_were_answered() {
+    let pod = Pod::start();
+    let client = pod.client().await;
+    let lease = lead(&client, "key").await;
+    let address = admin(&pod);
+    let waiting = tokio::spawn(async move {
+        let host = format!("Host: {address}");
+        ask(address, "POST /drain?wait", &[&host, MEANT]).await
+    });
+    // It waits once the stage says so.
+    let told = async {
+        loop {
+            let stats = curl(&pod, "GET /stats.json", &[]).await;
+            if stats.body.contains("\"stage\":\"draining\"") {
+                break;
+            }
+        }
+    };
+    timeout(LONG, told).await.expect("it is told to drain");
+    let mut answered = Vec::new();
+    for _ in 0..80 {
+        let mut stream = TcpStream::connect(address).await.expect("it accepts");
+        let request = format!("GET /icon.svg HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .expect("it reads");
+        let heard = timeout(LONG, stream.read_u8()).await.expect("it answers");
+        assert_eq!(heard.expect("it is open"), b'H');
+        answered.push(stream);
+    }
+    fill_outcome(&client, fill("key", lease, "in time")).await;
+    drop(client);
+    let answer = timeout(LONG, waiting).await.expect("it is told");
+    let answer = answer.expect("its connection was kept");
+    assert_eq!((answer.status, &*answer.body), (200, "drained\n"));
 }
 
 #[tokio::test]
