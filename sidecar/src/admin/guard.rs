@@ -7,9 +7,12 @@
 //!   and read the answer as its own: `Host` must be `localhost` or an address in
 //!   numbers. A name that an outsider controls is neither, and a browser does not look
 //!   up an address.
-//! - Call us across origins and not read the answer: `Sec-Fetch-Site`, which every
-//!   current browser sends and no page can set, must say that the request is the page's
-//!   own, or the user's. A plain link to the console is let through.
+//! - Call us across origins and not read the answer: `Sec-Fetch-Site`, which current
+//!   browsers send to loopback addresses and no page can set, must say that the request
+//!   is the page's own, or the user's. A plain link to the console is let through. To
+//!   another address without TLS browsers send no such header (Fetch Metadata, section
+//!   2): there a stranger's `GET` is answered, changes nothing, and cannot be read, as no
+//!   answer of ours allows another origin to.
 //! - Change something by a form or `fetch`: what changes state is `POST`, from no other
 //!   `Origin`, with the header `X-Millpond`, which no form can send and no other origin
 //!   may without asking first; and we grant no such wish.

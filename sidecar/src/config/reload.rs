@@ -2,8 +2,8 @@
 //!
 //! Policies come into force at once, and the log's filter where the process logs by
 //! itself; whatever a process takes only when it starts is named as waiting for a
-//! restart. A file with a mistake changes nothing: the last
-//! good one stays in force, and what is wrong is logged once for each content.
+//! restart. A file with a mistake changes nothing: the last good one stays in force, and
+//! what is wrong is logged once for each content.
 //!
 //! The file is looked at once a second (`docs/adr/0009`): where its identity has
 //! changed it is read, and what it says comes into force when two looks in a row saw

@@ -122,7 +122,8 @@ pub(crate) const GROUPS: [(&str, &str); 3] = [
     ("tracing", "Where traces go, by OTLP over gRPC"),
 ];
 
-/// The fields of the process. All of them take effect when it starts.
+/// The fields of the process. They take effect when it starts; `log.filter` also as soon
+/// as a changed file is read.
 pub(crate) static PROCESS: LazyLock<Vec<Field<Config>>> = LazyLock::new(process);
 
 /// The fields of a policy. They take effect as soon as a changed file is read.

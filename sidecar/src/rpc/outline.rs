@@ -76,7 +76,7 @@ fn listed(message: &[u8], wanted: u64) -> usize {
 }
 
 /// The contents of every field of bytes with this number, as far as the message is
-/// well formed. The last one may be cut short.
+/// well formed and there: a field that is cut short is left out.
 pub(super) fn fields(message: &[u8], wanted: u64) -> impl Iterator<Item = &[u8]> {
     let mut rest = message;
     std::iter::from_fn(move || {
