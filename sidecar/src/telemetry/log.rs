@@ -108,7 +108,8 @@ pub(crate) fn dropped() -> u64 {
 
 fn parse(filter: &str) -> Result<EnvFilter, String> {
     // What operators did is told whatever else is not, unless it is named.
-    let audited = if filter.contains(AUDIT) {
+    let named = |directive: &str| directive.split(['=', '[']).next().map(str::trim) == Some(AUDIT);
+    let audited = if filter.split(',').any(named) {
         filter.to_owned()
     } else {
         format!("{filter},{AUDIT}=info")
@@ -134,4 +135,23 @@ pub fn panics() {
             WRITER.flush(PANIC_LINE);
         }
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_operators_did_is_told_unless_its_target_is_named_and_no_other_that_is_like_it() {
+        for (filter, told) in [
+            ("error", true),
+            ("warn,auditor=warn", true),
+            ("warn,app::audit=warn", true),
+            ("warn,audit=off", false),
+            ("audit=error,warn", false),
+        ] {
+            let filter = parse(filter).unwrap().to_string();
+            assert_eq!(filter.contains("audit=info"), told, "{filter}");
+        }
+    }
 }
