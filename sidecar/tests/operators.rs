@@ -75,6 +75,26 @@ fn a_cache_is_not_switched_for_no_time_and_so_for_ever() {
 }
 
 #[test]
+fn explaining_tells_no_hash_of_a_key_in_a_cache_that_nobody_uses() {
+    let (sidecar, admin) = sidecar();
+    let explain = ["explain", "key", "acme", "users", "42", "--json"];
+    let told = |words: &[&str]| -> Value {
+        let output = at(admin, words);
+        assert_eq!(output.status.code(), Some(0));
+        serde_json::from_slice(&output.stdout).expect("it is JSON")
+    };
+    let unused = told(&explain);
+    assert_eq!(unused["key_hash"], Value::Null);
+    let (_, words) = said(&at(admin, &explain[..5]));
+    assert!(!words.contains("hash"), "{words}");
+
+    let scope = sidecar.pond().scope_named("acme", "users").expect("names");
+    let used = told(&explain);
+    let hash = format!("{:016x}", sidecar.pond().pseudonym(&scope, b"42"));
+    assert_eq!(used["key_hash"], hash);
+}
+
+#[test]
 fn a_variable_that_is_empty_names_no_file() {
     let mut check = millpond(&["check", "--effective"]);
     let checked = check.env("MILLPOND_CONFIG", "").output();

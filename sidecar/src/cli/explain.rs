@@ -109,7 +109,9 @@ fn in_words(life: &ExplainReply) -> String {
         Some(flight) => writeln!(text, "loading  {}", flight_in_words(flight)),
         None => writeln!(text, "loading  nobody"),
     };
-    let _ = writeln!(text, "hash     {:016x}", life.key_hash);
+    if let Some(hash) = key_hash(life) {
+        let _ = writeln!(text, "hash     {hash}");
+    }
     if !life.events.is_empty() {
         let _ = writeln!(text, "\nlast events, newest first:");
     }
@@ -124,6 +126,11 @@ fn in_words(life: &ExplainReply) -> String {
         );
     }
     text
+}
+
+/// Nothing while nobody uses the cache: a hash is of a key in it.
+fn key_hash(life: &ExplainReply) -> Option<String> {
+    (life.key_hash != 0).then(|| format!("{:016x}", life.key_hash))
 }
 
 fn entry_in_words(entry: &Entry) -> String {
@@ -235,7 +242,7 @@ fn in_json(life: &ExplainReply) -> Json {
     };
     json!({
         "verdict": life.verdict,
-        "key_hash": format!("{:016x}", life.key_hash),
+        "key_hash": key_hash(life),
         "cache": cache,
         "entry": entry,
         "flight": flight,
