@@ -73,7 +73,7 @@ pub use scope::{Scope, ScopeError, TooManyCaches};
 pub use share::allowance::{Allowance, ShareError, ShareFault};
 pub use share::moving::ShareAudit;
 pub use share::{LENT_OVERHEAD, SHARE_OVERHEAD};
-pub use stats::Totals;
+pub use stats::{CacheCounts, MAX_CACHES_COUNTED, OTHER_CACHES, Totals};
 pub use sweep::Sweeper;
 pub use tags::{MAX_TAG_LEN, MAX_TAGS, check_tags};
 pub use write::{MAX_ETAG_LEN, Write, WriteError, Written, check_etag};

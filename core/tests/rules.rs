@@ -7,6 +7,8 @@ mod support;
 
 #[path = "rules/bounds.rs"]
 mod bounds;
+#[path = "rules/counts.rs"]
+mod counts;
 #[path = "rules/explain.rs"]
 mod explain;
 #[path = "rules/handed.rs"]

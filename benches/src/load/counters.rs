@@ -63,11 +63,10 @@ impl Counters {
     /// Those on a sidecar's page of metrics; `None` when one of them is not there.
     #[must_use]
     pub fn parse(page: &str) -> Option<Self> {
-        let read = |result| sample(page, &format!("reads_total{{result=\"{result}\"}}"));
         Some(Self {
-            hits: read("hit")?,
-            stale: read("stale")?,
-            misses: read("miss")?,
+            hits: reads(page, "hit")?,
+            stale: reads(page, "stale")?,
+            misses: reads(page, "miss")?,
             leads: sample(page, "leads_total")?,
             refreshes: sample(page, "refreshes_total")?,
             promoted: sample(page, "promoted_total")?,
@@ -95,6 +94,20 @@ impl Counters {
 #[must_use]
 pub fn unsettled(page: &str) -> Option<u64> {
     sample(page, "loads_unsettled")
+}
+
+/// Over all caches, which are told one by one.
+fn reads(page: &str, result: &str) -> Option<u64> {
+    let label = format!("result=\"{result}\"");
+    let of_one = page.lines().filter_map(|line| {
+        let line = line.strip_prefix("millpond_cache_reads_total{")?;
+        let (labels, value) = line.split_once("} ")?;
+        labels
+            .split(',')
+            .any(|found| found == label)
+            .then(|| value.parse::<u64>().ok())
+    });
+    of_one.reduce(|sum, of_one| sum?.checked_add(of_one?))?
 }
 
 fn sample(page: &str, name: &str) -> Option<u64> {
@@ -170,9 +183,12 @@ mod tests {
     const PAGE: &str = "\
 # HELP millpond_cache_reads Reads, by what was found.
 # TYPE millpond_cache_reads counter
-millpond_cache_reads_total{result=\"hit\"} 5
-millpond_cache_reads_total{result=\"stale\"} 4
-millpond_cache_reads_total{result=\"miss\"} 3
+millpond_cache_reads_total{cache=\"users\",result=\"hit\"} 2
+millpond_cache_reads_total{cache=\"users\",result=\"stale\"} 4
+millpond_cache_reads_total{cache=\"users\",result=\"miss\"} 1
+millpond_cache_reads_total{cache=\"other\",result=\"hit\"} 3
+millpond_cache_reads_total{cache=\"other\",result=\"stale\"} 0
+millpond_cache_reads_total{cache=\"other\",result=\"miss\"} 2
 millpond_cache_fills_total{outcome=\"stored\"} 9
 millpond_cache_fills_total{outcome=\"given_up\"} 1
 millpond_cache_leads_total 2

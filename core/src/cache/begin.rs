@@ -15,7 +15,7 @@ use super::key::Key;
 use super::pond::Pond;
 use super::recorder::What;
 use super::scope::Scope;
-use super::stats::Count;
+use super::stats::{Count, Of};
 use crate::clock::Time;
 use crate::sync::Ordering;
 
@@ -83,7 +83,7 @@ impl Pond {
     /// Gives the lease of a key whose leader is gone to the next waiter.
     pub(super) fn promote(self: &Arc<Self>, key: &Key) {
         loop {
-            let (cell, lease) = {
+            let (scope, cell, lease) = {
                 let stripe = self.stripes.of(&key.borrow());
                 let mut state = stripe.state.lock();
                 let Some(flight) = state.flights.get_mut(key) else {
@@ -104,7 +104,7 @@ impl Pond {
                     ..Want::load_until(Time::FAR)
                 };
                 match self.lead(&mut state, &scope, key, &want) {
-                    Some(lease) => (cell, lease),
+                    Some(lease) => (scope, cell, lease),
                     // Full: it waits on, and tries again at its deadline.
                     None => {
                         if let Some(flight) = state.flights.get_mut(key) {
@@ -116,7 +116,7 @@ impl Pond {
             };
             match cell.offer(Outcome::Lead(lease)) {
                 Ok(()) => {
-                    self.counters.one(Count::Promoted);
+                    self.promoted(&scope);
                     return;
                 }
                 // It left meanwhile. Take the record back by hand (dropping the
@@ -135,6 +135,11 @@ impl Pond {
                 Err(_) => return,
             }
         }
+    }
+
+    fn promoted(&self, scope: &Scope) {
+        self.counters.one(Count::Promoted);
+        self.counters.of(scope, Of::Load);
     }
 
     /// Begins an exclusive load on behalf of a waiter.
@@ -190,7 +195,7 @@ impl Pond {
         }
         match self.lead(&mut state, scope, key, want) {
             Some(lease) => {
-                self.counters.one(Count::Promoted);
+                self.promoted(scope);
                 TakeOver::Lead(lease)
             }
             None => TakeOver::Full,

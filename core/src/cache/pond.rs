@@ -21,7 +21,7 @@ use super::name::{CacheName, TenantId};
 use super::policy::{Mode, Policy};
 use super::scope::{Scope, ScopeError, Scopes, TooManyCaches};
 use super::share::allowance::{Allowance, ShareError, Table};
-use super::stats::{Count, Counters, Totals};
+use super::stats::{Counters, Of, Totals};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::fence::{Boot, Tokens};
@@ -174,21 +174,24 @@ impl Pond {
             Err(error) => panic!("the shares are wrong: {error}"),
         };
         let l1 = L1::new(config.budget, table, STRIPES, config.clock.clone());
+        let scopes = Scopes::new(
+            Arc::clone(&l1.shares),
+            config.max_caches,
+            config.tags_per_tenant,
+            config.declared,
+            config.undeclared,
+        );
+        let counters = Counters::new();
+        scopes.slots(|slots| counters.make_room(slots));
         Arc::new(Self {
             boot: Boot::random(),
             versions: Versions::starting_at(config.clock.wall_micros()),
             tokens: Tokens::new(),
             hasher: KeyHasher::random(),
-            scopes: Scopes::new(
-                Arc::clone(&l1.shares),
-                config.max_caches,
-                config.tags_per_tenant,
-                config.declared,
-                config.undeclared,
-            ),
+            scopes,
             stripes: Stripes::new(STRIPES),
             l1,
-            counters: Counters::new(),
+            counters,
             loads_took: Histogram::default(),
             unsettled: AtomicUsize::new(0),
             max_loads: config.max_loads,
@@ -269,7 +272,7 @@ impl Pond {
                 })
             });
             let read = read.flatten()?;
-            self.counters.add_at(local.map(Local::line), Count::Hit, 1);
+            self.counters.of_at(local.map(Local::line), scope, Of::Hit);
             Some(read)
         })
     }

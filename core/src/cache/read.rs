@@ -14,7 +14,7 @@ use super::policy::Mode;
 use super::pond::Pond;
 use super::recorder::What;
 use super::scope::Scope;
-use super::stats::Count;
+use super::stats::{Count, Of};
 use crate::clock::Time;
 
 /// How long a caller that was shed should stay away.
@@ -46,7 +46,7 @@ impl Pond {
                 self.stale(scope, &key, want, node, now)
             }
             Some((Phase::OnError, node)) if !want.fresh_only && node.backing_off(now).is_some() => {
-                self.stale_on_error(node, now)
+                self.stale_on_error(scope, node, now)
             }
             seen => {
                 if seen.is_none() {
@@ -66,7 +66,7 @@ impl Pond {
         node: Arc<Node>,
         now: Time,
     ) -> Lookup {
-        self.counters.one(Count::Hit);
+        self.counters.of(scope, Of::Hit);
         let beta = scope.early_refresh();
         let early = beta > 0.0
             && want.load == LoadBy::Caller
@@ -95,7 +95,7 @@ impl Pond {
         node: Arc<Node>,
         now: Time,
     ) -> Lookup {
-        self.counters.one(Count::Stale);
+        self.counters.of(scope, Of::Stale);
         let lease = match want.load {
             LoadBy::Caller => self.refresh(scope, key, want, &node, now),
             LoadBy::Nobody => None,
@@ -114,8 +114,8 @@ impl Pond {
         })
     }
 
-    fn stale_on_error(&self, node: Arc<Node>, now: Time) -> Lookup {
-        self.counters.one(Count::Stale);
+    fn stale_on_error(&self, scope: &Scope, node: Arc<Node>, now: Time) -> Lookup {
+        self.counters.of(scope, Of::Stale);
         self.counters.one(Count::StaleFailed);
         let retry_after = node.backing_off(now);
         Lookup::Answer(Answer {
@@ -159,13 +159,14 @@ impl Pond {
         };
         let lease = self.begin(&mut state, plan)?;
         self.counters.one(Count::Refresh);
+        self.counters.of(scope, Of::Load);
         Some(lease)
     }
 
     /// Nothing to answer at once: lead, follow, or be told why not.
     fn miss(self: &Arc<Self>, scope: &Arc<Scope>, key: &KeyRef<'_>, want: Want) -> Lookup {
         if want.load == LoadBy::Nobody {
-            self.counters.one(Count::Miss);
+            self.counters.of(scope, Of::Miss);
             return Lookup::Answer(Answer::refused(Reason::NotHeld));
         }
         let key = key.to_key();
@@ -179,10 +180,10 @@ impl Pond {
         {
             let node = Arc::clone(node);
             drop(state);
-            self.counters.one(Count::Hit);
+            self.counters.of(scope, Of::Hit);
             return Lookup::Answer(Answer::fresh(node));
         }
-        self.counters.one(Count::Miss);
+        self.counters.of(scope, Of::Miss);
         let flight = state.flights.get_mut(&key);
         if let Some(flight) = flight
             && let Some(until) = flight.led_until(now)
@@ -223,6 +224,7 @@ impl Pond {
         match lease {
             Some(lease) => {
                 self.counters.one(Count::Lead);
+                self.counters.of(scope, Of::Load);
                 Lookup::Answer(Answer::lead(lease))
             }
             None => self.shed(&key, &want),
@@ -258,11 +260,12 @@ impl Pond {
             .l1
             .get(&key.borrow())
             .filter(|node| node.entry.phase(self.clock.now()) <= Phase::Stale);
-        self.counters.one(if observed.is_some() {
-            Count::Hit
+        let found = if observed.is_some() {
+            Of::Hit
         } else {
-            Count::Miss
-        });
+            Of::Miss
+        };
+        self.counters.of(scope, found);
         let plan = Plan {
             scope,
             key: &key,
@@ -277,7 +280,11 @@ impl Pond {
             Self::tidy(&mut state, &key);
         }
         drop(state);
-        Lookup::Answer(lease.map_or_else(|| Answer::refused(Reason::Bypass), Answer::lead))
+        let Some(lease) = lease else {
+            return Lookup::Answer(Answer::refused(Reason::Bypass));
+        };
+        self.counters.of(scope, Of::Load);
+        Lookup::Answer(Answer::lead(lease))
     }
 
     /// Whether a node may still be served in some way.
@@ -299,12 +306,12 @@ impl Pond {
         let answer = match node.entry.phase(now) {
             Phase::Gone => return None,
             Phase::Fresh => {
-                self.counters.one(Count::Hit);
+                self.counters.of(&node.entry.scope, Of::Hit);
                 Answer::fresh(node)
             }
             _ if want.fresh_only => return None,
             _ => {
-                self.counters.one(Count::Stale);
+                self.counters.of(&node.entry.scope, Of::Stale);
                 self.counters.one(because);
                 Answer::stale(node, Reason::LoadFailed)
             }

@@ -14,6 +14,7 @@ use super::policy::{Mode, Policy};
 use super::pond::{Pond, require};
 use super::rules::Rules;
 use super::scope::TooManyCaches;
+use super::stats::{CacheCounts, Counters, Slot};
 
 /// The most that [`Pond::caches`] lists.
 pub const MAX_CACHES_LISTED: usize = 1_024;
@@ -24,6 +25,8 @@ pub(super) struct Ruling {
     pub(super) rules: Arc<Rules>,
     declared: bool,
     switched: Option<Mode>,
+    /// Where the cache is counted; of one that is not declared, with the others.
+    pub(super) slot: Slot,
     /// Scopes that obey it.
     pub(super) tenants: usize,
 }
@@ -41,6 +44,7 @@ impl Ruling {
             rules: Arc::new(Rules::new(cache, policy)),
             declared: false,
             switched: None,
+            slot: Slot::OTHERS,
             tenants: 0,
         }
     }
@@ -53,17 +57,23 @@ impl Ruling {
         self.switched.unwrap_or_else(|| self.rules.policy().mode)
     }
 
-    /// What a hit asks: the mode's word, and the bits of the early refresh.
-    pub(super) fn for_hits(&self) -> (u32, u32) {
+    /// What a hit asks: the mode's word, the bits of the early refresh, and the slot's
+    /// number.
+    pub(super) fn for_hits(&self) -> (u32, u32, u32) {
         #[expect(
             clippy::cast_possible_truncation,
             reason = "at most 100, and as precise as a guess needs to be"
         )]
         let early_refresh = self.rules.policy().early_refresh as f32;
-        (self.mode().word(), early_refresh.to_bits())
+        let slot = self.slot.to_word();
+        (self.mode().word(), early_refresh.to_bits(), slot)
     }
 
-    fn in_force(&self) -> CacheInForce {
+    fn counts(&self, counters: &Counters) -> Option<CacheCounts> {
+        (self.slot != Slot::OTHERS).then(|| counters.at(self.slot))
+    }
+
+    fn in_force(&self, counters: &Counters) -> CacheInForce {
         let (matches, mismatches) = self.rules.observed();
         CacheInForce {
             name: self.rules.cache.clone(),
@@ -74,6 +84,7 @@ impl Ruling {
             tenants: self.tenants,
             matches,
             mismatches,
+            counts: self.counts(counters),
         }
     }
 }
@@ -98,6 +109,8 @@ pub struct CacheInForce {
     pub matches: u64,
     /// In [`Mode::Observe`]: loads that brought something else.
     pub mismatches: u64,
+    /// Its reads and loads; `None` where [`Pond::other_counts`] has them.
+    pub counts: Option<CacheCounts>,
 }
 
 /// What a switch changed.
@@ -132,13 +145,12 @@ impl Pond {
         self.scopes.rule(|growing| {
             for (cache, ruling) in &mut growing.rulings {
                 ruling.declared = declared.contains_key(cache);
+                ruling.slot = Slot::OTHERS;
                 let policy = declared.get(cache).unwrap_or(&undeclared);
                 ruling.rules.put(policy, &self.clock);
             }
-            for (cache, policy) in declared {
-                let ruling = growing.rulings.entry(cache.clone());
-                ruling.or_insert_with(|| Ruling::declared(cache, &policy));
-            }
+            growing.declare(declared);
+            self.counters.make_room(&growing.slots);
             growing.undeclared = undeclared;
         });
     }
@@ -186,7 +198,8 @@ impl Pond {
                 listed.truncate(MAX_CACHES_LISTED);
             }
             listed.sort_unstable_by(order);
-            listed.into_iter().map(Ruling::in_force).collect()
+            let in_force = |ruling: &Ruling| ruling.in_force(&self.counters);
+            listed.into_iter().map(in_force).collect()
         })
     }
 
@@ -195,6 +208,28 @@ impl Pond {
     #[must_use]
     pub fn cache(&self, name: &CacheName) -> Option<CacheInForce> {
         self.scopes
-            .rulings(|rulings| rulings.get(name).map(Ruling::in_force))
+            .rulings(|rulings| Some(rulings.get(name)?.in_force(&self.counters)))
+    }
+
+    /// Reads and loads of each cache that is counted by itself, by name: of those that
+    /// are declared, and at most [`MAX_CACHES_COUNTED`](super::MAX_CACHES_COUNTED).
+    #[must_use]
+    pub fn counts_by_cache(&self) -> Vec<(CacheName, CacheCounts)> {
+        let mut counted: Vec<_> = self.scopes.rulings(|rulings| {
+            let all = rulings.iter();
+            all.filter(|(_, ruling)| ruling.slot != Slot::OTHERS)
+                .map(|(cache, ruling)| (cache.clone(), ruling.slot))
+                .collect()
+        });
+        counted.sort_unstable_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+        let counts = |(cache, slot)| (cache, self.counters.at(slot));
+        counted.into_iter().map(counts).collect()
+    }
+
+    /// Reads and loads of all other caches together: those that are not declared, and
+    /// those that were when nothing could be counted by itself any more.
+    #[must_use]
+    pub fn other_counts(&self) -> CacheCounts {
+        self.counters.at(Slot::OTHERS)
     }
 }

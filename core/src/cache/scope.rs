@@ -1,18 +1,18 @@
 //! Tenants and their caches as the process knows them.
 //!
 //! A [`Scope`] is one (tenant, cache) pair: its number, its barriers, and the rules
-//! that it shares with the other tenants' caches of the same name. Any pair of valid names has one from its first use on, so the table
-//! is bounded, and scopes that nobody uses are forgotten by the sweep. A scope
-//! may only be forgotten when nothing refers to it (no entry, no load, no
-//! handle), because its barriers must outlive what they cover.
+//! that it shares with the other tenants' caches of the same name. Any pair of valid
+//! names has one from its first use on, so the table is bounded, and scopes that nobody
+//! uses are forgotten by the sweep. A scope may only be forgotten when nothing refers to
+//! it (no entry, no load, no handle), because its barriers must outlive what they cover.
 //!
 //! Forgetting races with a reader that is just taking a handle. The reader
 //! counts itself in (the `Arc`'s count) and then looks whether the scope is
 //! retired; the sweep retires it and then looks at the count. With a fence
 //! between the two steps on both sides, one of them sees the other.
 //!
-//! What a hit asks of the rules (the mode, whether to refresh early) is copied into
-//! the scope, so that a hit touches no other line for it. Copies are written under
+//! What a hit asks of the rules (the mode, whether to refresh early, where it is
+//! counted) is copied into the scope, so that a hit touches no other line for it. Copies are written under
 //! the table's lock, under which scopes are also made: none misses a change.
 //!
 //! Cost: a look-up is one probe of a lock-free map, about 25 ns; handles keep it
@@ -29,6 +29,7 @@ use super::policy::{Mode, Policy};
 use super::reconfigure::Ruling;
 use super::rules::Rules;
 use super::share::Place;
+use super::stats::Slot;
 use super::tags::TagTable;
 use crate::clock::Time;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -92,6 +93,8 @@ pub struct Scope {
     mode: AtomicU32,
     /// Of the rules: the bits of an `f32`.
     early_refresh: AtomicU32,
+    /// Of the rules: where the cache is counted.
+    slot: AtomicU32,
     retired: AtomicBool,
     keep: Keep,
 }
@@ -134,6 +137,13 @@ impl Scope {
         f32::from_bits(self.early_refresh.load(Ordering::Relaxed)).into()
     }
 
+    /// Where the cache is counted.
+    #[inline]
+    pub(super) fn slot(&self) -> Slot {
+        // Relaxed: as the mode.
+        Slot::of_word(self.slot.load(Ordering::Relaxed))
+    }
+
     /// In [`Mode::Observe`]: how many loaded values of this cache, over all tenants,
     /// were equal to, and how many differed from, what would have been served.
     #[must_use]
@@ -153,9 +163,10 @@ impl Scope {
     }
 
     fn obey(&self, ruling: &Ruling) {
-        let (mode, early_refresh) = ruling.for_hits();
+        let (mode, early_refresh, slot) = ruling.for_hits();
         self.mode.store(mode, Ordering::Relaxed);
         self.early_refresh.store(early_refresh, Ordering::Relaxed);
+        self.slot.store(slot, Ordering::Relaxed);
     }
 
     /// The version below which every load of this cache is void.

@@ -1,11 +1,22 @@
 //! Counters. Each thread has its own cache lines and is their only writer, so that
 //! counting a hit costs a nanosecond whatever the other cores count.
+//!
+//! Reads are counted by cache, in place of a count over all of them: that is their
+//! sum. `stats/of_cache.rs` says which caches have a slot of their own.
 
 // std's atomics even under loom: statistics order nothing.
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::local::Local;
+use super::scope::Scope;
 use crate::sync::CachePadded;
+
+mod of_cache;
+
+pub use of_cache::{CacheCounts, MAX_CACHES_COUNTED, OTHER_CACHES};
+pub(super) use of_cache::{Of, Slot, Slots};
+
+use of_cache::ByCache;
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])* $variant:ident $field:ident,)*) => {
@@ -17,24 +28,31 @@ macro_rules! counters {
         /// What the cache has done since it was made.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
-        pub struct Totals { $($(#[doc = $doc])* pub $field: u64,)* }
+        pub struct Totals {
+            /// Reads answered fresh from L1.
+            pub hits: u64,
+            /// Reads answered stale, for whatever reason.
+            pub stale: u64,
+            /// Reads that found nothing usable.
+            pub misses: u64,
+            $($(#[doc = $doc])* pub $field: u64,)*
+        }
 
         impl Counters {
             /// The sums over all threads; each exact once its writers are done.
             pub(crate) fn totals(&self) -> Totals {
-                Totals { $($field: self.sum(Count::$variant),)* }
+                let mut reads = CacheCounts::default();
+                for line in &self.0 {
+                    line.by_cache.add_all_to(&mut reads);
+                }
+                let CacheCounts { hits, stale, misses, .. } = reads;
+                Totals { hits, stale, misses, $($field: self.sum(Count::$variant),)* }
             }
         }
     };
 }
 
 counters! {
-    /// Reads answered fresh from L1.
-    Hit hits,
-    /// Reads answered stale, for whatever reason.
-    Stale stale,
-    /// Reads that found nothing usable.
-    Miss misses,
     /// Leases granted for a key that nothing usable was held for.
     Lead leads,
     /// Leases granted to refresh what was still answered.
@@ -119,33 +137,10 @@ impl Line {
         Self::COMMON
     }
 
-    pub(super) fn give_back(self) {
-        if self != Self::COMMON {
-            FREE.fetch_or(1 << self.0, Ordering::Release);
-        }
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct Counters(Box<[CachePadded<[AtomicU64; COUNTERS]>]>);
-
-impl Counters {
-    pub(crate) fn new() -> Self {
-        let line = || CachePadded::new([const { AtomicU64::new(0) }; COUNTERS]);
-        Self((0..LINES).map(|_| line()).collect())
-    }
-
-    /// Counts on this thread's line.
-    pub(crate) fn add(&self, count: Count, n: u64) {
-        self.add_at(Local::with(|local| local.map(Local::line)), count, n);
-    }
-
-    /// Counts on a line that is known to be this thread's.
+    /// Adds to a counter of this line.
     #[inline]
-    pub(crate) fn add_at(&self, line: Option<Line>, count: Count, n: u64) {
-        let line = line.unwrap_or(Line::COMMON);
-        let counter = &self.0[line.0][count as usize];
-        if line == Line::COMMON {
+    fn add(self, counter: &AtomicU64, n: u64) {
+        if self == Self::COMMON {
             counter.fetch_add(n, Ordering::Relaxed);
         } else {
             // The only writer of this line: no locked instruction is needed.
@@ -153,15 +148,85 @@ impl Counters {
         }
     }
 
+    pub(super) fn give_back(self) {
+        if self != Self::COMMON {
+            FREE.fetch_or(1 << self.0, Ordering::Release);
+        }
+    }
+}
+
+/// What the threads of one line counted.
+#[derive(Debug)]
+struct OfLine {
+    counts: [AtomicU64; COUNTERS],
+    by_cache: ByCache,
+}
+
+#[derive(Debug)]
+pub(crate) struct Counters(Box<[CachePadded<OfLine>]>);
+
+impl Counters {
+    pub(crate) fn new() -> Self {
+        let line = || {
+            CachePadded::new(OfLine {
+                counts: [const { AtomicU64::new(0) }; COUNTERS],
+                by_cache: ByCache::new(),
+            })
+        };
+        Self((0..LINES).map(|_| line()).collect())
+    }
+
     #[inline]
     pub(crate) fn one(&self, count: Count) {
-        self.add(count, 1);
+        let line = Local::with(|local| local.map(Local::line));
+        self.add_at(line, count, 1);
+    }
+
+    /// Counts on this thread's line.
+    pub(crate) fn add(&self, count: Count, n: u64) {
+        self.add_at(Local::with(|local| local.map(Local::line)), count, n);
+    }
+
+    #[inline]
+    fn add_at(&self, line: Option<Line>, count: Count, n: u64) {
+        let line = line.unwrap_or(Line::COMMON);
+        line.add(&self.0[line.0].counts[count as usize], n);
+    }
+
+    /// Counts for the scope's cache, on this thread's line.
+    #[inline]
+    pub(super) fn of(&self, scope: &Scope, of: Of) {
+        self.of_at(Local::with(|local| local.map(Local::line)), scope, of);
+    }
+
+    /// The same on a line that is known to be this thread's.
+    #[inline]
+    pub(super) fn of_at(&self, line: Option<Line>, scope: &Scope, of: Of) {
+        let line = line.unwrap_or(Line::COMMON);
+        line.add(self.0[line.0].by_cache.counter(scope.slot(), of), 1);
+    }
+
+    /// Makes room for the counts of so many caches. Whoever counts before it is
+    /// there counts for the others.
+    pub(super) fn make_room(&self, slots: &Slots) {
+        for line in &self.0 {
+            line.by_cache.make_room(slots);
+        }
+    }
+
+    /// What was counted in one slot, over all threads.
+    pub(super) fn at(&self, slot: Slot) -> CacheCounts {
+        let mut counts = CacheCounts::default();
+        for line in &self.0 {
+            line.by_cache.add_to(slot, &mut counts);
+        }
+        counts
     }
 
     fn sum(&self, count: Count) -> u64 {
         self.0
             .iter()
-            .map(|line| line[count as usize].load(Ordering::Relaxed))
+            .map(|line| line.counts[count as usize].load(Ordering::Relaxed))
             .sum()
     }
 }
@@ -176,10 +241,10 @@ mod tests {
         for _ in 0..3 {
             std::thread::scope(|scope| {
                 for _ in 0..2 * LINES {
-                    scope.spawn(|| (0..1_000).for_each(|_| counters.one(Count::Hit)));
+                    scope.spawn(|| (0..1_000).for_each(|_| counters.one(Count::Set)));
                 }
             });
         }
-        assert_eq!(counters.totals().hits, 3 * 2 * LINES as u64 * 1_000);
+        assert_eq!(counters.totals().sets, 3 * 2 * LINES as u64 * 1_000);
     }
 }

@@ -63,6 +63,7 @@ pub(super) fn stats(stats: &v1::StatsReply) -> String {
         "calls_in_flight": number(stats.calls_in_flight),
         "loads_unsettled": number(stats.loads_unsettled),
         "tenant_caches": number(stats.tenant_caches),
+        "other_counts": stats.other_counts.as_ref().map(counts),
     });
     value.to_string()
 }
@@ -107,6 +108,16 @@ fn cache(cache: &v1::CacheInForce) -> Value {
         "switched": cache.switched,
         "matches": number(cache.matches),
         "mismatches": number(cache.mismatches),
+        "counts": cache.counts.as_ref().map(counts),
+    })
+}
+
+fn counts(counts: &v1::CacheCounts) -> Value {
+    json!({
+        "hits": number(counts.hits),
+        "stale": number(counts.stale),
+        "misses": number(counts.misses),
+        "loads": number(counts.loads),
     })
 }
 
@@ -184,7 +195,11 @@ mod tests {
             .collect();
         let full = v1::StatsReply {
             cache: Some(v1::CacheStats::default()),
-            caches: vec![v1::CacheInForce::default()],
+            caches: vec![v1::CacheInForce {
+                counts: Some(v1::CacheCounts::default()),
+                ..v1::CacheInForce::default()
+            }],
+            other_counts: Some(v1::CacheCounts::default()),
             methods: vec![v1::MethodStats::default()],
             memory: Some(v1::Memory::default()),
             changes: vec![v1::StateChange::default()],
@@ -193,7 +208,7 @@ mod tests {
         };
         let value: Value = serde_json::from_str(&stats(&full)).unwrap();
         let compared = compare(&messages, "StatsReply", &value);
-        assert_eq!(compared, 7, "messages within each other");
+        assert_eq!(compared, 9, "messages within each other");
     }
 
     /// Compares a message's fields with an object's, and theirs; how many messages.

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use millpond_core::cache::{CacheInForce, Mode, Totals};
+use millpond_core::cache::{CacheCounts, CacheInForce, Mode, Totals};
 use millpond_proto::v1;
 
 use super::Admin;
@@ -77,6 +77,7 @@ impl Admin {
             calls_in_flight: number(observed.in_flight()),
             loads_unsettled: number(gauges.loads),
             tenant_caches: number(gauges.caches),
+            other_counts: Some(counts(pond.other_counts())),
         }
     }
 
@@ -112,6 +113,7 @@ impl Admin {
             switched: cache.switched,
             matches: cache.matches,
             mismatches: cache.mismatches,
+            counts: cache.counts.map(counts),
         }
     }
 
@@ -160,6 +162,15 @@ fn config(in_force: InForce) -> v1::ConfigInForce {
         reloads_refused: in_force.refused,
         refused: in_force.errors,
         after_restart: in_force.after_restart,
+    }
+}
+
+fn counts(counts: CacheCounts) -> v1::CacheCounts {
+    v1::CacheCounts {
+        hits: counts.hits,
+        stale: counts.stale,
+        misses: counts.misses,
+        loads: counts.loads,
     }
 }
 

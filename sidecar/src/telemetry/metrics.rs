@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millpond_core::cache::{Mode, Pond};
+use millpond_core::cache::{CacheCounts, Mode, OTHER_CACHES, Pond};
 use millpond_core::histogram::Durations;
 use millpond_core::limit::Limiter;
 use tokio::sync::Semaphore;
@@ -115,10 +115,22 @@ impl Observed {
 
     fn cache_counters(&self, page: &mut Page) {
         let totals = self.pond.totals();
-        page.family(table::READS)
-            .sample(&["hit"], totals.hits)
-            .sample(&["stale"], totals.stale)
-            .sample(&["miss"], totals.misses);
+        let counted = self.pond.counts_by_cache();
+        let by_cache: Vec<(&str, CacheCounts)> = counted
+            .iter()
+            .map(|(cache, counts)| (cache.as_str(), *counts))
+            .chain([(OTHER_CACHES, self.pond.other_counts())])
+            .collect();
+        page.family(table::READS);
+        for (cache, counts) in &by_cache {
+            page.sample(&[cache, "hit"], counts.hits)
+                .sample(&[cache, "stale"], counts.stale)
+                .sample(&[cache, "miss"], counts.misses);
+        }
+        page.family(table::BEGUN);
+        for (cache, counts) in &by_cache {
+            page.sample(&[cache], counts.loads);
+        }
         page.family(table::HITS);
         for (source, name) in SOURCES.iter().enumerate() {
             page.sample(&[name], self.sum(|calls| calls.answers().fresh(source)));

@@ -70,7 +70,10 @@ async fn metrics_count_what_was_done_in_the_openmetrics_format() {
     assert!(page.ends_with("# EOF\n"));
     let samples = samples_of(&page);
     for (sample, value) in [
-        ("millpond_cache_reads_total{result=\"miss\"}", 2.0),
+        (
+            "millpond_cache_reads_total{cache=\"other\",result=\"miss\"}",
+            2.0,
+        ),
         ("millpond_cache_leads_total", 1.0),
         ("millpond_cache_loads_unsettled", 1.0),
         (

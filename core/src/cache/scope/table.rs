@@ -11,6 +11,7 @@ use crate::cache::name::{CacheName, TenantId};
 use crate::cache::policy::Policy;
 use crate::cache::reconfigure::Ruling;
 use crate::cache::share::Shares;
+use crate::cache::stats::Slots;
 use crate::clock::{Clock, Time};
 use crate::sync::{AtomicBool, AtomicU32, Equivalent, Map, Mutex, Ordering, fence};
 use crate::version::{Version, Versions};
@@ -48,9 +49,25 @@ pub(in crate::cache) struct Growing {
     /// By cache: those that are declared, switched or in use.
     pub(in crate::cache) rulings: HashMap<CacheName, Ruling>,
     pub(in crate::cache) undeclared: Policy,
+    /// Where declared caches are counted.
+    pub(in crate::cache) slots: Slots,
 }
 
 impl Growing {
+    /// Brings these policies into force, by name, so that of too many the same are
+    /// counted by themselves whenever they are declared.
+    pub(in crate::cache) fn declare(&mut self, declared: HashMap<CacheName, Policy>) {
+        let mut declared: Vec<_> = declared.into_iter().collect();
+        declared.sort_unstable_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+        for (cache, policy) in declared {
+            let slot = self.slots.of(&cache);
+            self.rulings
+                .entry(cache.clone())
+                .or_insert_with(|| Ruling::declared(cache, &policy))
+                .slot = slot;
+        }
+    }
+
     /// A cache's ruling, made by its first use.
     pub(in crate::cache) fn ruling(&mut self, cache: &CacheName) -> &mut Ruling {
         let undeclared = &self.undeclared;
@@ -68,18 +85,17 @@ impl Scopes {
         declared: HashMap<CacheName, Policy>,
         undeclared: Policy,
     ) -> Self {
-        let rulings = declared
-            .into_iter()
-            .map(|(cache, policy)| (cache.clone(), Ruling::declared(cache, &policy)))
-            .collect();
+        let mut growing = Growing {
+            tenants: HashMap::new(),
+            next: 1,
+            rulings: HashMap::new(),
+            undeclared,
+            slots: Slots::default(),
+        };
+        growing.declare(declared);
         Self {
             by_name: Map::with_hasher(ahash::RandomState::new()),
-            growing: Mutex::new(Growing {
-                tenants: HashMap::new(),
-                next: 1,
-                rulings,
-                undeclared,
-            }),
+            growing: Mutex::new(growing),
             shares,
             limit,
             tags_per_tenant,
@@ -159,7 +175,7 @@ impl Scopes {
         let home = Arc::clone(home);
         let ruling = growing.ruling(cache);
         ruling.tenants += 1;
-        let (mode, early_refresh) = ruling.for_hits();
+        let (mode, early_refresh, slot) = ruling.for_hits();
         let scope = Arc::new(Scope {
             id,
             tenant: home,
@@ -167,6 +183,7 @@ impl Scopes {
             barrier: Barrier::at(Version::NONE),
             mode: AtomicU32::new(mode),
             early_refresh: AtomicU32::new(early_refresh),
+            slot: AtomicU32::new(slot),
             retired: AtomicBool::new(false),
             keep: Keep::none(),
         });
@@ -257,6 +274,10 @@ impl Scopes {
             }
         });
         changed
+    }
+
+    pub(in crate::cache) fn slots<R>(&self, read: impl FnOnce(&Slots) -> R) -> R {
+        read(&self.growing.lock().slots)
     }
 
     pub(in crate::cache) fn rulings<R>(

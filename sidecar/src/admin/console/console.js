@@ -164,6 +164,19 @@ function modeOf(cache) {
   return cache.mode === "on" && !cache.switched ? text : { text };
 }
 
+const countsNamed = (stats, name) => stats.caches.find((one) => one.name === name)?.counts ?? null;
+
+// Reads a second, hit ratio and loads a second of what `pick` finds in both ends of the window.
+function countsOf(pick) {
+  const window = since(SHORT);
+  const [first, last] = window ? [pick(window.first.stats), pick(window.last.stats)] : [null, null];
+  if (!first || !last) return ["–", "–", "–"];
+  const more = (name) => Number(last[name]) - Number(first[name]);
+  const found = more("hits") + more("stale");
+  const all = found + more("misses");
+  return [rate(all / window.took), share(all > 0 ? found / all : null), rate(more("loads") / window.took)];
+}
+
 const LOADS = [
   ["leads", "begun for what was not held"], ["refreshes", "begun to refresh"], ["promoted", "handed to a waiter"],
   ["coalesced", "waited for another's"], ["stored", "stored"], ["superseded", "came too late"], ["failed", "failed"],
@@ -192,8 +205,13 @@ function draw(stats) {
   drawCharts();
 
   const caches = stats.caches.slice(0, MAX_ROWS);
-  rows("caches", caches.map((one) => [one.name, one.name, modeOf(one), count(one.tenants), span(one.fresh_ms), span(one.stale_ms),
-    span(one.stale_if_error_ms), span(one.negative_ms), one.declared ? "declared" : "undeclared"]), [2, 3, 4, 5, 6]);
+  const table = caches.map((one) => [one.name, one.name, modeOf(one), count(one.tenants), ...countsOf((of) => countsNamed(of, one.name)),
+    span(one.fresh_ms), span(one.stale_ms), span(one.stale_if_error_ms), span(one.negative_ms), one.declared ? "declared" : "undeclared"]);
+  // No cache has this name: its key has a space.
+  if (stats.caches.some((one) => one.counts === null)) {
+    table.push(["all others", "all others, together", "", "", ...countsOf((of) => of.other_counts), "", "", "", "", ""]);
+  }
+  rows("caches", table, [2, 3, 4, 5, 6, 7, 8, 9]);
   const more = stats.caches.length - caches.length;
   at("caches-none").hidden = stats.caches.length > 0 && more === 0;
   set("caches-none", more > 0 ? `and ${count(more)} more` : "No cache is declared or in use yet.");

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use millpond_proto::v1::{CacheInForce, CacheStats, MethodStats, StatsReply};
+use millpond_proto::v1::{CacheCounts, CacheInForce, CacheStats, MethodStats, StatsReply};
 
 use crate::cli::mode::word;
 use crate::cli::span::shown;
@@ -182,14 +182,19 @@ impl View<'_> {
 
     fn caches(&self) -> Vec<String> {
         let mut lines = vec![format!(
-            "{:<24} {:<10} {:>8} {:>8} {:>9} {:>8}",
-            "CACHE", "MODE", "FRESH", "STALE", "IF ERROR", "TENANTS"
+            "{:<24} {:<10} {:>9} {:>9} {:>9} {:>8} {:>8} {:>9} {:>8}",
+            "CACHE", "MODE", "READS", "ANSWERED", "LOADS", "FRESH", "STALE", "IF ERROR", "TENANTS"
         )];
         lines.extend(self.now.caches.iter().map(|cache| {
+            let before = self.before.and_then(|(before, _)| {
+                let mut others = before.caches.iter();
+                others.find(|other| other.name == cache.name)?.counts
+            });
             format!(
-                "{:<24} {:<10} {:>8} {:>8} {:>9} {:>8}{}",
+                "{:<24} {:<10} {} {:>8} {:>8} {:>9} {:>8}{}",
                 name(cache),
                 mode(cache),
+                self.counts(cache.counts, before),
                 millis(cache.fresh_ms),
                 millis(cache.stale_ms),
                 millis(cache.stale_if_error_ms),
@@ -197,7 +202,34 @@ impl View<'_> {
                 observed(cache)
             )
         }));
+        if self.now.caches.iter().any(|cache| cache.counts.is_none()) {
+            let before = self.before.and_then(|(before, _)| before.other_counts);
+            let counts = self.counts(self.now.other_counts, before);
+            lines.push(format!(
+                "{:<24} {:<10} {counts}",
+                "those with -, together", ""
+            ));
+        }
         lines
+    }
+
+    /// Reads, how many of them were answered, and loads, since the last page.
+    fn counts(&self, now: Option<CacheCounts>, before: Option<CacheCounts>) -> String {
+        let Some(now) = now else {
+            return format!("{:>9} {:>9} {:>9}", "-", "-", "-");
+        };
+        // A sidecar that was restarted meanwhile counts from zero.
+        let before = before.unwrap_or_default();
+        let hits = now.hits.saturating_sub(before.hits);
+        let stale = now.stale.saturating_sub(before.stale);
+        let reads = hits + stale + now.misses.saturating_sub(before.misses);
+        let loads = now.loads.saturating_sub(before.loads);
+        format!(
+            "{:>9} {:>9} {:>9}",
+            self.rate(reads),
+            percent(share(hits + stale, reads)),
+            self.rate(loads)
+        )
     }
 
     fn changes(&self) -> Vec<String> {
@@ -326,93 +358,4 @@ fn millis(millis: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn stats(hits: u64, misses: u64, leads: u64) -> StatsReply {
-        StatsReply {
-            program: "0.1.0".to_owned(),
-            stage: "serving".to_owned(),
-            uptime_ms: 90_000,
-            cache: Some(CacheStats {
-                hits,
-                misses,
-                leads,
-                ..CacheStats::default()
-            }),
-            ..StatsReply::default()
-        }
-    }
-
-    fn size(columns: usize, rows: usize) -> Size {
-        Size { columns, rows }
-    }
-
-    fn page(view: View<'_>) -> String {
-        view.lines().join("\n")
-    }
-
-    #[test]
-    fn rates_are_of_the_time_since_the_last_page() {
-        let (before, now) = (stats(1_000, 500, 100), stats(1_900, 600, 150));
-        let view = View {
-            now: &now,
-            before: Some((&before, Duration::from_secs(2))),
-            size: size(120, 40),
-        };
-        let page = page(view);
-        assert!(page.contains("reads       500/s"), "{page}");
-        assert!(page.contains("90.0 %"), "{page}");
-        assert!(page.contains("origin spared 95.0 %"), "{page}");
-        assert!(page.contains("up 1m30s"), "{page}");
-    }
-
-    #[test]
-    fn a_sidecar_that_was_restarted_counts_from_zero() {
-        let (before, now) = (stats(1_000, 500, 100), stats(10, 0, 0));
-        let view = View {
-            now: &now,
-            before: Some((&before, Duration::from_secs(1))),
-            size: size(120, 40),
-        };
-        assert!(page(view).contains("hit       0/s"), "{}", page(view));
-    }
-
-    #[test]
-    fn nothing_is_wider_or_longer_than_the_terminal_or_steers_it() {
-        let mut now = stats(1, 1, 1);
-        now.stage = "x\u{1b}[2J\n".repeat(40);
-        for (columns, rows) in [(80, 24), (40, 8), (0, 0)] {
-            let view = View {
-                now: &now,
-                before: None,
-                size: size(columns, rows),
-            };
-            let lines = view.lines();
-            assert!(lines.len() <= rows.max(MIN_HEIGHT));
-            for line in lines {
-                assert!(line.chars().count() <= columns.max(MIN_WIDTH), "{line}");
-                assert!(!line.contains(char::is_control), "{line}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_configuration_that_is_not_in_force_comes_first() {
-        let mut now = stats(1, 1, 1);
-        now.config = Some(millpond_proto::v1::ConfigInForce {
-            file: "m.yaml".to_owned(),
-            refused: vec!["caches.users.fresh: …".to_owned()],
-            ..millpond_proto::v1::ConfigInForce::default()
-        });
-        let view = View {
-            now: &now,
-            before: None,
-            size: size(120, 40),
-        };
-        assert_eq!(
-            view.lines()[1],
-            "! m.yaml is not in force: caches.users.fresh: …"
-        );
-    }
-}
+mod tests;

@@ -99,9 +99,15 @@ pub(super) const STALE_REASONS: [&str; 6] = [
 pub(super) const MODES: [&str; 3] = ["on", "observe", "bypass"];
 pub(super) const STAGES: [&str; 4] = ["serving", "draining", "leaving", "stopped"];
 
+const COUNTED: &str =
+    "each declared cache, of all tenants, at most 255; `other` for the rest together";
+
 families! {
-    READS = Counter "millpond_cache_reads" [of("result", &["hit", "stale", "miss"])]
+    READS = Counter "millpond_cache_reads"
+        [bounded("cache", COUNTED), of("result", &["hit", "stale", "miss"])]
         "Reads, by what was found.";
+    BEGUN = Counter "millpond_cache_loads" [bounded("cache", COUNTED)]
+        "Leases granted to load: for keys that nothing usable was held for, to refresh, and to waiters whose leader was gone.";
     HITS = Counter "millpond_cache_hits" [of("source", &SOURCES)]
         "Keys answered with a fresh value, by where it came from.";
     STALE_READS = Counter "millpond_cache_stale_reads" [of("reason", &STALE_REASONS)]

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use http::HeaderMap;
 use http::header::ACCEPT;
-use millpond_core::cache::{CacheName, Config, Policy};
+use millpond_core::cache::{CacheName, Config, Policy, Want};
 use millpond_core::clock::{Clock, ManualClock, Time};
 use millpond_core::limit::{self, Limiter};
 use millpond_core::tenant::{self, Directory};
@@ -234,17 +234,50 @@ fn ten_thousand_caches_name_256_of_the_declared_ones() {
         .map(|number| pond.scope_named(&format!("t{number}"), &format!("any{number}")))
         .collect();
     let page = observed(pond).exposition(Format::OpenMetrics);
-    assert!(page.len() < 100_000, "{} bytes", page.len());
+    assert!(page.len() < 160_000, "{} bytes", page.len());
     let parsed = parse(&page, Format::OpenMetrics);
     assert_eq!(value(&parsed, "millpond_cache_caches", &[]), Some(10_000.0));
     let named: BTreeSet<&str> = samples(&parsed)
         .filter_map(|sample| sample.labels.get("cache").map(String::as_str))
+        .filter(|name| *name != OTHER_CACHES)
         .collect();
     assert_eq!(named.len(), 256);
     let any = |prefix: &str| named.iter().any(|name| name.starts_with(prefix));
     assert!(any("c0") && !any("any"));
     assert!(named.contains("c00000"));
     drop(scopes);
+}
+
+#[test]
+fn reads_and_loads_are_told_by_declared_cache_and_those_of_others_together() {
+    let declared = ["orders", "users"].map(|name| (cache(name), Policy::declared()));
+    let pond = Pond::new(Config {
+        declared: declared.into(),
+        ..Config::default()
+    });
+    for (tenant, cache, reads) in [
+        ("acme", "users", 3),
+        ("umbrella", "users", 2),
+        ("acme", "strange", 4),
+        ("acme", "stranger", 1),
+    ] {
+        let scope = pond.scope_named(tenant, cache).unwrap();
+        for key in 0..reads {
+            let _ = pond.get(&scope, &[key], Want::load_until(Time::FAR));
+        }
+    }
+    let page = observed(pond).exposition(Format::OpenMetrics);
+    let parsed = parse(&page, Format::OpenMetrics);
+    for (cache, misses) in [("orders", 0.0), ("users", 5.0), ("other", 5.0)] {
+        for (result, wanted) in [("hit", 0.0), ("stale", 0.0), ("miss", misses)] {
+            let labels = [("cache", cache), ("result", result)];
+            let found = value(&parsed, "millpond_cache_reads_total", &labels);
+            assert_eq!(found, Some(wanted), "{cache} {result}");
+        }
+        let loads = value(&parsed, "millpond_cache_loads_total", &[("cache", cache)]);
+        assert_eq!(loads, Some(misses), "{cache}");
+    }
+    assert!(!page.contains("strange"));
 }
 
 #[test]
