@@ -107,7 +107,10 @@ pub(super) fn shows_what_the_sidecar_does(
         ("loads are counted", format!("/^[0-9]/.test({})", text("t-loads"))),
         ("loads saved are counted", format!("/^[1-9]/.test({})", text("t-saved"))),
         ("entries are counted", format!("/^[1-9]/.test({})", text("t-entries"))),
-        ("a cache is listed", "document.querySelectorAll('#caches tr').length === 1".to_owned()),
+        (
+            "a cache is listed, and the figures of those that are not declared stand below",
+            "(([one, others, none]) => one && /^[1-9]/.test(others?.cells[3].textContent) && /%/.test(others.cells[4].textContent) && !none)(document.querySelectorAll('#caches tr'))".to_owned(),
+        ),
         (
             "stale answers have their reason",
             "[...document.querySelectorAll('#stale tr')].some((row) => row.cells[0].textContent === 'one caller refreshes it' && /^[1-9]/.test(row.cells[2].textContent))".to_owned(),
@@ -162,6 +165,7 @@ pub(super) fn shows_whatever_it_is_told(
         cache["mode"] = mode.into();
         cache["switched"] = ends.is_some().into();
         cache["mode_ends_in_ms"] = ends.into();
+        cache["counts"] = json!({ "hits": 900, "stale": 0, "misses": 100, "loads": 100 });
         cache
     };
     let long = "a".repeat(64);
