@@ -112,7 +112,11 @@ async fn a_call_is_a_span_under_its_callers_and_says_what_came_of_it() {
 async fn the_clients_calls_carry_their_callers_span() {
     let collector = Collector::start().await;
     let running = traced(&collector.endpoint, 0.0);
-    let address = running.tcp().expect("it listens on TCP").to_string();
+    let address = running
+        .running
+        .tcp()
+        .expect("it listens on TCP")
+        .to_string();
     let config = RemoteConfig::new(&address).expect("the address is one");
     let config = config.propagate(|| SPAN.try_with(ToString::to_string).ok());
     let pond = config.connect().await.expect("it answers");
