@@ -13,6 +13,7 @@
 //! - `reservation`: tokens held until the real cost is known.
 //! - `grant`: tokens handed to processes that decide by themselves, as whoever grants
 //!   accounts for them.
+//! - `sweeper`: what is done from time to time.
 //! - `granted`: tokens in the hands of a process that decides by itself.
 //!
 //! Everything counts in [`Ticks`] from an origin that whoever holds the buckets
@@ -31,6 +32,7 @@ mod plan;
 mod quota;
 mod replay;
 mod reservation;
+mod sweeper;
 pub(crate) mod word;
 
 pub use call::{Call, CallError, Charge, Decider, Decision, Standing, UnknownLimits, Verdict};
@@ -40,3 +42,4 @@ pub use granted::{Granted, Report};
 pub use levels::MAX_CHARGES;
 pub use limiter::{Acquired, Config, Figures, Level, Limiter, SettleError, Settlement, Turn};
 pub use quota::{BadQuota, Quota, Ticks};
+pub use sweeper::Sweeper;

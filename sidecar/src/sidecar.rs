@@ -18,7 +18,7 @@ use futures_util::FutureExt;
 use millpond_core::cache::lookup::Levels;
 use millpond_core::cache::{Pond, Sweeper};
 use millpond_core::clock::Clock;
-use millpond_core::limit::Limiter;
+use millpond_core::limit::{self, Limiter};
 use millpond_core::tenant::{self, Directory};
 use tokio::sync::Semaphore;
 use tokio::task::unconstrained;
@@ -210,6 +210,7 @@ impl Sidecar {
             workers.push(worker);
         }
         let sweeper = Sweeper::start(&pond).map_err(StartError::Threads)?;
+        let limits = limit::Sweeper::start(&limiter).map_err(StartError::Threads)?;
         let watcher = Watcher::start(reloader.clone()).map_err(StartError::Threads)?;
         let observed = Arc::new(Observed {
             started_micros: pond.clock().wall_micros(),
@@ -254,7 +255,7 @@ impl Sidecar {
                     // A worker that panicked has been told of already.
                     drop(worker.thread.join());
                 }
-                drop((sweeper, watcher));
+                drop((sweeper, limits, watcher));
                 if let Some(exporting) = exporting {
                     exporting.join();
                 }

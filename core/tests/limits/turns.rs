@@ -74,3 +74,35 @@ fn nobody_waits_longer_than_a_minute() {
     }
     assert_eq!(waiting.len(), 60);
 }
+
+#[test]
+fn who_reserves_and_waits_holds_from_the_turn_on() {
+    let rig = Rig::five();
+    assert_eq!(rig.drain(), 5);
+    let charges = charges_of(&[("", "", 1)]);
+    let call = Call {
+        charges: &charges,
+        patience: 10 * SECOND,
+        hold: Some(SECOND / 2),
+        request: b"id",
+    };
+    let start = rig.clock.now();
+    let reserve = || rig.limiter.acquire("a", &call).expect("known");
+    let acquired = reserve();
+    assert_eq!(acquired.decision.wait, SECOND);
+    let until = acquired.decision.held_until.expect("it is held");
+    assert_eq!(until.since(start), SECOND + SECOND / 2);
+    rig.clock.advance(SECOND);
+    rig.limiter.sweep();
+    assert_eq!(rig.limiter.figures().reservations, 1, "its turn is now");
+    acquired.turn.expect("it was to come").take();
+    rig.clock.advance(SECOND / 4);
+    assert_eq!(
+        reserve().decision.held_until,
+        Some(until),
+        "as its retry is told"
+    );
+    rig.clock.advance(SECOND / 4);
+    rig.limiter.sweep();
+    assert_eq!(rig.limiter.figures().reservations, 0);
+}

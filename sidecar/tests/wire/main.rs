@@ -6,9 +6,11 @@
 mod arguments;
 mod beside;
 mod drain;
+mod grants;
 mod hostile;
 mod idle;
 mod leases;
+mod limits;
 mod many;
 mod probes;
 mod process;

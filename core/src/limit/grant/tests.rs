@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::{Clock, ManualClock, Time};
 use crate::limit::{Call, Config, Granted, Quota};
 use crate::tenant::{
-    self, Allowance, Declaration, Directory, LimitName, NamedQuota, Overrides, Strangers, TenantId,
+    self, Declaration, Directory, LimitName, NamedQuota, Overrides, Pace, Strangers, TenantId,
     Tier, TierName, Tiers,
 };
 
@@ -22,7 +22,7 @@ fn tier(name: &str, request: Option<Quota>, limits: Vec<NamedQuota>) -> Tier {
         name: TierName::parse(name).unwrap(),
         extends: None,
         settings: Overrides {
-            request: request.map(Allowance::Quota),
+            request: request.map(Pace::from).unwrap_or_default(),
             limits,
             ..Overrides::default()
         },

@@ -110,9 +110,14 @@ impl Limiter {
 
     /// Ends reservations whose time is over and forgets retries that are old. To be
     /// called about every 100 ms; until then tokens whose hold has ended stay spent.
-    pub fn sweep(&self) {
+    /// Whether there may be more to sweep later.
+    pub fn sweep(&self) -> bool {
+        if self.ledgers.len() == 0 {
+            return false;
+        }
         let now = self.now();
         self.ledgers.sweep(now, |spent| self.undo(spent, now));
+        self.ledgers.len() > 0
     }
 
     /// Drops full buckets of keys, over all tenants. To be called every few seconds:
