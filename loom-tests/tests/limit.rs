@@ -9,8 +9,8 @@ use millpond_core::clock::{Clock, ManualClock, Time};
 use millpond_core::fence::Token;
 use millpond_core::limit::{Call, Charge, Config, Granted, Limiter, Quota, Settlement};
 use millpond_core::tenant::{
-    self, Allowance, Declaration, Directory, LimitName, NamedQuota, Overrides, Strangers, TenantId,
-    Tier, TierName, Tiers,
+    self, Declaration, Directory, LimitName, NamedQuota, Overrides, Strangers, TenantId, Tier,
+    TierName, Tiers,
 };
 use millpond_loom_tests::explore;
 
@@ -34,7 +34,7 @@ impl Model {
             name: name.clone(),
             extends: None,
             settings: Overrides {
-                request: Some(Allowance::Quota(quota(own))),
+                request: quota(own).into(),
                 limits: vec![NamedQuota {
                     total: Some(quota(named)),
                     ..NamedQuota::new(LimitName::parse("n").expect("valid"))

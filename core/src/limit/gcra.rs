@@ -11,7 +11,7 @@
 //! Three liberties. A caller with patience `p` is admitted iff its turn comes by
 //! `now + p`; it is charged at once and sleeps until then, so whoever comes later
 //! finds the bucket spent and waits behind it: a queue without a queue. A refund
-//! gives back at most what refill has not given back already. And what was spent is
+//! gives back at most what refill and other refunds have not given back already. And what was spent is
 //! kept when the rate changes: tokens missing stay missing, at the new price each.
 //!
 //! A clock that goes backwards makes `base` later than `now`: it admits less, never
@@ -82,41 +82,75 @@ pub struct Receipt {
     pub(crate) cost: u64,
     /// The price of each then.
     pub(crate) interval: Ticks,
+    /// All that was ever refunded to the bucket, read before the charge.
+    pub(crate) refunded: Ticks,
 }
 
 impl Receipt {
-    /// What is left of it when `tokens` of it have gone back: as if it had been for so
-    /// many fewer from the outset. Refunds of what is left add up to less than one of
-    /// all, never more.
-    pub(crate) fn less(&mut self, tokens: u64) {
+    /// What is left of it when `tokens` of it were handed back, `back` of their time by
+    /// a refund: as if it had been for so many fewer from the outset. Refunds of what is
+    /// left add up to less than one of all, never more.
+    pub(crate) fn less(&mut self, tokens: u64, back: Ticks) {
         let tokens = tokens.min(self.cost);
         self.cost -= tokens;
         self.after = self.after.minus(self.interval.times(tokens));
+        self.refunded = self.refunded.plus(back);
     }
 }
 
+/// What became of a bucket since a charge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// It is the same, and has been refunded so much since it began.
+    Same { refunded: Ticks },
+    /// Another took over, and `fastest` is the least price of a token since the charge.
+    Rerated { fastest: Ticks },
+}
+
 /// The time that giving `tokens` of a charge back takes off the bucket's word, now
-/// and at today's price.
+/// and at today's price: at most what the bucket has spent that it would not have spent
+/// without the charge.
 ///
-/// What refill has given back since is not given twice. `fastest` is the least price
-/// of any time since the charge: refill is taken to have run at that rate all along,
-/// so that less may come back than could, never more.
+/// What came before a charge comes back before it. So of the charge there is left what
+/// stands between now and the word as the charge left it, less what was refunded since:
+/// a refund to somebody ahead brings this one's turn forward. (That a refund must be
+/// told of those before it is easily missed: two that are both held and both handed
+/// back then mint the time by which they overlap.)
+///
+/// Of a bucket that was taken over since, refunds are not known. Then all refill since
+/// counts as this charge's, at the fastest rate of that time: less may come back than
+/// could, never more.
 pub(crate) fn refund(
     receipt: &Receipt,
     tokens: u64,
     now: Ticks,
-    fastest: Ticks,
+    since: Since,
     quota: &Quota,
 ) -> Ticks {
     let (then, today) = (receipt.interval, quota.interval());
-    let held = receipt.after.minus(receipt.at);
-    let elapsed = now.minus(receipt.at).rescaled(fastest, then);
-    let left = held
-        .minus(elapsed)
-        .min(then.times(tokens.min(receipt.cost)));
+    let cost = then.times(receipt.cost);
+    let left = match since {
+        Since::Same { refunded } => {
+            let since = refunded.minus(receipt.refunded);
+            receipt.after.minus(since).minus(now).min(cost)
+        }
+        Since::Rerated { fastest } => {
+            let elapsed = now.minus(receipt.at);
+            cost.minus(elapsed.rescaled(fastest, then))
+        }
+    };
+    let left = left.min(then.times(tokens.min(receipt.cost)));
     // Down, where `rescaled` goes up: a refund is never rounded into a token.
     let scaled = u128::from(left.0) * u128::from(today.0) / u128::from(then.0.max(1));
     Ticks(u64::try_from(scaled).unwrap_or(u64::MAX))
+}
+
+/// What of a charge had come back when its caller's turn came, because others were
+/// refunded meanwhile: the caller goes on only then, so that is charged again.
+pub(crate) fn early(receipt: &Receipt, turn: Ticks, refunded: Ticks) -> Ticks {
+    let since = refunded.minus(receipt.refunded);
+    let cost = receipt.interval.times(receipt.cost);
+    cost.minus(receipt.after.minus(since).minus(turn))
 }
 
 /// The word of the same bucket at another price: what was spent stays spent, debt too.

@@ -25,14 +25,14 @@
 //! evict or delay each other. All tables of a process share [`Room`]; the first
 //! [`Room::GRANTED`] keys of each need none of it.
 //!
-//! Cost: 37 bytes a key at most, when its table has just grown 74.
+//! Cost: 50 bytes a key, when its table has just grown 100.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use super::call::Standing;
-use super::gcra::{self, Decision, Receipt};
+use super::gcra::{self, Decision, Receipt, Since};
 use super::quota::{Quota, Ticks};
 use super::word::Refused;
 use crate::planted::{Bug, planted};
@@ -100,13 +100,19 @@ struct State {
     index: HashMap<u64, u32, AsIs>,
     slots: Vec<Slot>,
     hand: usize,
+    made: u32,
     tail: Ticks,
+    tail_refunded: Ticks,
 }
 
 #[derive(Debug)]
 struct Slot {
     tag: u64,
     tat: Ticks,
+    /// All that was ever refunded, to the tail before the key left it included.
+    refunded: Ticks,
+    /// Of the slots of this table, which; reused after 2³² of them.
+    made: u32,
     /// Since the hand came by, not counting the use that made it.
     used: bool,
 }
@@ -116,6 +122,8 @@ struct Slot {
 pub(crate) struct KeyReceipt {
     pub(crate) receipt: Receipt,
     rerated: u32,
+    /// The slot that was charged; none is the tail.
+    made: Option<u32>,
 }
 
 /// Slots the hand looks at to find room for one key.
@@ -131,7 +139,9 @@ impl KeyTable {
                 index: HashMap::with_hasher(AsIs),
                 slots: Vec::new(),
                 hand: 0,
+                made: 0,
                 tail: Ticks::ZERO,
+                tail_refunded: Ticks::ZERO,
             }),
             room,
         }
@@ -160,6 +170,7 @@ impl KeyTable {
         let place = state.place(tag, now, &self.room);
         let quota = state.quota;
         let rerated = state.rerated;
+        let (refunded, made) = (*state.refunded(place), state.made(place));
         let tat = state.tat(place);
         match gcra::decide(*tat, now, &quota, cost, patience) {
             Decision::Admit { tat: new, wait } => {
@@ -169,8 +180,14 @@ impl KeyTable {
                     after: new,
                     cost,
                     interval: quota.interval(),
+                    refunded,
                 };
-                Ok((wait, KeyReceipt { receipt, rerated }))
+                let receipt = KeyReceipt {
+                    receipt,
+                    rerated,
+                    made,
+                };
+                Ok((wait, receipt))
             }
             Decision::Later { after } => Err(Refused::Later { after }),
             Decision::Never => Err(Refused::Never),
@@ -204,20 +221,49 @@ impl KeyTable {
         *tat = gcra::debit(*tat, now, &quota, cost);
     }
 
-    /// Gives `tokens` of a charge back, as far as refill has not. A key that has left
-    /// the tail meanwhile took the charge along.
-    pub(crate) fn refund(&self, tag: Tag, now: Ticks, charged: &KeyReceipt, tokens: u64) {
+    /// Gives `tokens` of a charge back, as far as nothing else has; how much time that
+    /// was. A key that has left the tail meanwhile took the charge along; one whose
+    /// bucket was evicted had it back.
+    pub(crate) fn refund(&self, tag: Tag, now: Ticks, charged: &KeyReceipt, tokens: u64) -> Ticks {
         let state = &mut *self.state.lock();
         let place = state.known(tag);
         let quota = state.quota;
-        // Of rates between then and now only the two ends are known.
-        if state.rerated.wrapping_sub(charged.rerated) > 1 {
-            return;
+        if charged.made.is_some() && charged.made != state.made(place) {
+            return Ticks::ZERO;
         }
-        let fastest = charged.receipt.interval.min(quota.interval());
-        let back = gcra::refund(&charged.receipt, tokens, now, fastest, &quota);
+        let receipt = &charged.receipt;
+        let since = match state.rerated.wrapping_sub(charged.rerated) {
+            0 => Since::Same {
+                refunded: *state.refunded(place),
+            },
+            1 => Since::Rerated {
+                fastest: receipt.interval.min(quota.interval()),
+            },
+            // Of rates in between nothing is known.
+            _ => return Ticks::ZERO,
+        };
+        let back = gcra::refund(receipt, tokens, now, since, &quota);
         let tat = state.tat(place);
         *tat = tat.minus(back);
+        let refunded = state.refunded(place);
+        *refunded = refunded.plus(back);
+        back
+    }
+
+    /// The turn of a charge has come: see [`gcra::early`].
+    pub(crate) fn turn_came(&self, tag: Tag, now: Ticks, charged: &KeyReceipt, turn: Ticks) {
+        let state = &mut *self.state.lock();
+        let place = state.known(tag);
+        if charged.made.is_some() && charged.made != state.made(place)
+            || charged.rerated != state.rerated
+        {
+            return;
+        }
+        let early = gcra::early(&charged.receipt, turn, *state.refunded(place));
+        if early > Ticks::ZERO {
+            let tat = state.tat(place);
+            *tat = (*tat).max(now).plus(early);
+        }
     }
 
     pub(crate) fn standing(&self, tag: Tag, now: Ticks) -> Standing {
@@ -300,6 +346,17 @@ impl State {
         }
     }
 
+    fn refunded(&mut self, place: Place) -> &mut Ticks {
+        match place {
+            Some(at) => &mut self.slots[at as usize].refunded,
+            None => &mut self.tail_refunded,
+        }
+    }
+
+    fn made(&self, place: Place) -> Option<u32> {
+        place.map(|at| self.slots[at as usize].made)
+    }
+
     fn known(&self, tag: Tag) -> Place {
         self.index.get(&tag.0).copied()
     }
@@ -310,6 +367,7 @@ impl State {
             self.slots[at as usize].used = true;
             return Some(at);
         }
+        self.made = self.made.wrapping_add(1);
         let slot = Slot {
             tag: tag.0,
             tat: if planted(Bug::TailForgotten) {
@@ -317,6 +375,8 @@ impl State {
             } else {
                 self.tail
             },
+            refunded: self.tail_refunded,
+            made: self.made,
             used: false,
         };
         let at = if let Some(at) = self.reusable(now, 1) {

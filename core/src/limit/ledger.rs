@@ -20,7 +20,7 @@ use super::replay::Replays;
 use super::reservation::Reservations;
 use crate::cache::TenantId;
 use crate::planted::{Bug, planted};
-use crate::sync::{Map, Mutex};
+use crate::sync::{AtomicBool, Map, Mutex};
 use crate::tenant::Entry;
 
 /// What was spent, and by what reckoning.
@@ -30,6 +30,8 @@ pub(crate) struct Spent {
     pub(crate) entry: Arc<Entry>,
     pub(crate) plan: Plan,
     pub(crate) paid: Box<[Paid]>,
+    /// Whether the turn of a call that waited has come.
+    pub(crate) came: AtomicBool,
 }
 
 /// A call that was allowed, as its retry finds it.

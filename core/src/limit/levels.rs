@@ -85,11 +85,11 @@ impl PaidReceipt {
         }
     }
 
-    /// `tokens` of it have gone back.
-    pub(crate) fn less(&mut self, tokens: u64) {
+    /// `tokens` of it were handed back, `back` of their time by a refund.
+    pub(crate) fn less(&mut self, tokens: u64, back: Ticks) {
         match self {
-            Self::Word(receipt) => receipt.less(tokens),
-            Self::Key(charged) => charged.receipt.less(tokens),
+            Self::Word(receipt) => receipt.less(tokens, back),
+            Self::Key(charged) => charged.receipt.less(tokens, back),
         }
     }
 }

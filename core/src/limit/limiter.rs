@@ -29,6 +29,7 @@ use super::word::Refused;
 use crate::cache::{BadField, TenantId};
 use crate::fence::{Boot, Tokens};
 use crate::planted::{Bug, planted};
+use crate::sync::AtomicBool;
 use crate::tenant::{Directory, Entry, OnLimit, Profile, Unresolved};
 
 mod buckets;
@@ -45,7 +46,7 @@ pub use turn::Turn;
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// Keys of all tenants and limits that are told apart at once, beyond the first 64
-    /// of each limit: at most 74 bytes each. Default 1 048 576.
+    /// of each limit: at most 100 bytes each. Default 1 048 576.
     pub max_keys: usize,
     /// Tenants whose retries or reservations are remembered at once. Default 65 536.
     pub max_ledgers: usize,
@@ -338,6 +339,7 @@ impl Limiter {
                 entry: Arc::clone(entry),
                 plan,
                 paid: paid.iter().copied().collect(),
+                came: AtomicBool::new(false),
             });
             match (decided, spent) {
                 (Some(decision), spent) if decision.is_allowed() => return Ok((decision, spent)),
@@ -393,7 +395,7 @@ impl Limiter {
     }
 
     pub(super) fn now(&self) -> Ticks {
-        Ticks::between(self.directory.origin(), self.directory.clock().now())
+        self.directory.coarse_now()
     }
 
     /// A call that comes again so late finds the tokens there, by a clock that lags.

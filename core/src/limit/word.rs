@@ -20,13 +20,21 @@
 //! Cost: a charge is one load and one compare-and-swap, about 5 ns beside the clock.
 //! A denial writes nothing.
 
-use super::gcra::{self, Decision, Receipt};
+use super::gcra::{self, Decision, Receipt, Since};
 use super::quota::{Quota, Ticks};
 use crate::planted::{Bug, planted};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 
 #[derive(Debug)]
-pub(crate) struct Word(AtomicU64);
+pub(crate) struct Word {
+    word: AtomicU64,
+    /// All that was ever refunded. Written after the word was lowered and read before
+    /// it is raised, so that a charge knows of no refund that it does not stand behind.
+    refunded: AtomicU64,
+}
+
+/// Held by whoever refunds to a word: each refund must know of those before it.
+pub(crate) type Refunding = Mutex<()>;
 
 const SEALED: u64 = 1 << 63;
 const PENDING: u64 = u64::MAX;
@@ -55,26 +63,33 @@ pub(crate) enum Refused {
 pub(crate) struct Sealed;
 
 impl Word {
+    fn new(word: u64) -> Self {
+        Self {
+            word: AtomicU64::new(word),
+            refunded: AtomicU64::new(0),
+        }
+    }
+
     /// A full bucket.
     pub(crate) fn full() -> Self {
-        Self(AtomicU64::new(0))
+        Self::new(0)
     }
 
     /// One that is full at `tat`.
     pub(crate) fn full_at(tat: Ticks) -> Self {
-        Self(AtomicU64::new(tat.0.min(Ticks::END.0)))
+        Self::new(tat.0.min(Ticks::END.0))
     }
 
     /// A successor's, before it adopts.
     pub(crate) fn pending() -> Self {
-        Self(AtomicU64::new(PENDING))
+        Self::new(PENDING)
     }
 
     /// When the bucket is full again.
     #[inline]
     pub(crate) fn read(&self) -> Result<Ticks, Sealed> {
         // Acquire: whoever sees the seal sees the successor that was set before it.
-        let word = self.0.load(Ordering::Acquire);
+        let word = self.word.load(Ordering::Acquire);
         if word & SEALED == 0 {
             Ok(Ticks(word))
         } else {
@@ -85,7 +100,7 @@ impl Word {
     /// When the bucket is full again, or was to be when it was sealed.
     pub(crate) fn last(&self) -> Ticks {
         // Relaxed: it orders nothing; a sealed word never changes.
-        Ticks(self.0.load(Ordering::Relaxed) & !SEALED)
+        Ticks(self.word.load(Ordering::Relaxed) & !SEALED)
     }
 
     /// Spends, or says why not. `cost` 0 writes nothing.
@@ -97,6 +112,8 @@ impl Word {
         cost: u64,
         patience: Ticks,
     ) -> Result<Charged, Refused> {
+        // Before the word, see the field. Acquire: the word is not read earlier.
+        let refunded = Ticks(self.refunded.load(Ordering::Acquire));
         let mut tat = self.read().map_err(|Sealed| Refused::Sealed)?;
         loop {
             let (new, wait) = match gcra::decide(tat, now, quota, cost, patience) {
@@ -111,6 +128,7 @@ impl Word {
                     after: new,
                     cost,
                     interval: quota.interval(),
+                    refunded,
                 },
             };
             if cost == 0 {
@@ -145,22 +163,67 @@ impl Word {
         self.update(|tat| gcra::debit(tat, now, quota, cost))
     }
 
-    /// Gives `tokens` of a charge back, as far as refill has not. The receipt's word
-    /// may be a predecessor of this one; `fastest` is the least price of a token since
-    /// then.
+    /// Gives `tokens` of a charge of this word back, as far as nothing else has; how much
+    /// time that was.
     pub(crate) fn refund(
         &self,
         quota: &Quota,
         now: Ticks,
         receipt: &Receipt,
         tokens: u64,
-        fastest: Ticks,
-    ) -> Result<(), Sealed> {
+        turn: &Refunding,
+    ) -> Result<Ticks, Sealed> {
+        let _turn = turn.lock();
+        // Relaxed: refunds take turns, by the lock.
+        let refunded = Ticks(self.refunded.load(Ordering::Relaxed));
         let back = if planted(Bug::RefundUnclamped) {
             quota.interval().times(tokens)
+        } else if planted(Bug::RefundsUntold) {
+            let refunded = receipt.refunded;
+            gcra::refund(receipt, tokens, now, Since::Same { refunded }, quota)
         } else {
-            gcra::refund(receipt, tokens, now, fastest, quota)
+            gcra::refund(receipt, tokens, now, Since::Same { refunded }, quota)
         };
+        self.lower(receipt, back)?;
+        Ok(back)
+    }
+
+    /// The same of a charge of a predecessor, since when a token cost `fastest` at least.
+    pub(crate) fn refund_predecessor(
+        &self,
+        quota: &Quota,
+        now: Ticks,
+        receipt: &Receipt,
+        tokens: u64,
+        fastest: Ticks,
+        turn: &Refunding,
+    ) -> Result<Ticks, Sealed> {
+        let _turn = turn.lock();
+        let back = gcra::refund(receipt, tokens, now, Since::Rerated { fastest }, quota);
+        self.lower(receipt, back)?;
+        Ok(back)
+    }
+
+    /// The turn of a charge of this word has come: see [`gcra::early`].
+    pub(crate) fn turn_came(
+        &self,
+        now: Ticks,
+        receipt: &Receipt,
+        turn: Ticks,
+        refunding: &Refunding,
+    ) -> Result<(), Sealed> {
+        let _turn = refunding.lock();
+        // Relaxed: as above.
+        let refunded = Ticks(self.refunded.load(Ordering::Relaxed));
+        let early = gcra::early(receipt, turn, refunded);
+        if early == Ticks::ZERO || planted(Bug::TurnsUncharged) {
+            return Ok(());
+        }
+        self.update(|tat| tat.max(now).plus(early))
+    }
+
+    /// With the turn held.
+    fn lower(&self, receipt: &Receipt, back: Ticks) -> Result<(), Sealed> {
         let restored = receipt.after.minus(receipt.interval.times(receipt.cost));
         self.update(|tat| {
             if planted(Bug::UndoRestores) {
@@ -168,7 +231,10 @@ impl Word {
             } else {
                 tat.minus(back)
             }
-        })
+        })?;
+        // Release: whoever reads it sees the word lowered.
+        self.refunded.fetch_add(back.0, Ordering::Release);
+        Ok(())
     }
 
     fn update(&self, change: impl Fn(Ticks) -> Ticks) -> Result<(), Sealed> {
@@ -185,13 +251,13 @@ impl Word {
     #[inline]
     fn replace(&self, tat: Ticks, new: Ticks) -> Result<(), Result<Ticks, Sealed>> {
         if planted(Bug::ChargeUnchecked) {
-            self.0.store(new.0, Ordering::Relaxed);
+            self.word.store(new.0, Ordering::Relaxed);
             return Ok(());
         }
         // Relaxed: the word alone counts, and nothing is published with it. Acquire
         // when it failed: it may have been the seal.
         match self
-            .0
+            .word
             .compare_exchange_weak(tat.0, new.0, Ordering::Relaxed, Ordering::Acquire)
         {
             Ok(_) => Ok(()),
@@ -203,7 +269,7 @@ impl Word {
     /// Ends this bucket: what it said last, for its successor. Idempotent.
     pub(crate) fn seal(&self) -> Ticks {
         // Release: the successor, set before. Acquire: see `read`.
-        let word = self.0.fetch_or(SEALED, Ordering::AcqRel);
+        let word = self.word.fetch_or(SEALED, Ordering::AcqRel);
         Ticks(word & !SEALED)
     }
 
@@ -222,7 +288,7 @@ impl Word {
         // Relaxed: the first adoption counts, whoever made it; nothing else is
         // published with it.
         let _adopted_before =
-            self.0
+            self.word
                 .compare_exchange(PENDING, tat.0, Ordering::Relaxed, Ordering::Relaxed);
     }
 }

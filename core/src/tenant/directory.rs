@@ -393,6 +393,11 @@ impl Directory {
         self.changing.lock().tiers.clone()
     }
 
+    /// Now, as buckets count it when they are charged: the clock of the read path.
+    pub(crate) fn coarse_now(&self) -> Ticks {
+        Ticks::between(self.origin, self.clock.now())
+    }
+
     /// Now, as buckets count it.
     pub(crate) fn now(&self) -> Ticks {
         Ticks::between(self.origin, self.clock.precise())

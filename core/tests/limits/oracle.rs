@@ -9,7 +9,7 @@ use governor::clock::Clock;
 use governor::nanos::Nanos;
 use governor::{Quota as Other, RateLimiter};
 use millpond_core::limit::{Quota, Verdict};
-use millpond_core::tenant::{Allowance, Declaration, TenantId, TierName};
+use millpond_core::tenant::{Declaration, TenantId, TierName};
 
 use crate::rig::{Rig, tenant, tier};
 
@@ -60,7 +60,7 @@ fn every_schedule_is_decided_as_governor_decides_it() {
         let quota = Quota::new(1, period, burst.into()).expect("valid");
         let id = tenant(&format!("s{schedule}"));
         let mut declaration = Declaration::of(TierName::parse("t").expect("valid"));
-        declaration.overrides.request = Some(Allowance::Quota(quota));
+        declaration.overrides.request = quota.into();
         directory.put(&id, &declaration).expect("valid");
         let start = rig.clock.now().as_nanos();
         let hand = Hand(Arc::new(AtomicU64::new(start)));

@@ -51,6 +51,19 @@ fn reserve_five_wait_spend_five_release_spend_is_never_more_than_rate_and_burst(
 }
 
 #[test]
+fn of_two_that_are_held_and_released_neither_mints_what_the_other_had() {
+    for order in [[0, 1], [1, 0]] {
+        let rig = Rig::five();
+        let held = [2, 3].map(|cost| reserve(&rig, cost, 60 * SECOND).expect("there are five"));
+        assert_eq!(release(&rig, held[order[0]]), Settlement::Done);
+        rig.clock.advance(3 * SECOND);
+        assert_eq!(rig.drain(), 5);
+        assert_eq!(release(&rig, held[order[1]]), Settlement::Done);
+        assert_eq!(rig.drain(), 0, "the bucket was full without it");
+    }
+}
+
+#[test]
 fn the_real_cost_is_what_is_spent() {
     for (real, left) in [(0, 5), (1, 4), (3, 2), (5, 0)] {
         let rig = Rig::five();

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use millpond_core::limit::{Acquired, Call, Verdict};
+use millpond_core::limit::{Acquired, Call, Settlement, Verdict};
 
-use crate::rig::{Rig, SECOND, charges_of};
+use crate::rig::{Rig, SECOND, charges_of, tenant};
 
 fn patient(rig: &Rig, patience: Duration) -> Acquired {
     let charges = charges_of(&[("", "", 1)]);
@@ -105,4 +105,34 @@ fn who_reserves_and_waits_holds_from_the_turn_on() {
     rig.clock.advance(SECOND / 4);
     rig.limiter.sweep();
     assert_eq!(rig.limiter.figures().reservations, 0);
+}
+
+#[test]
+fn what_came_back_before_a_turn_is_charged_when_it_comes() {
+    let rig = Rig::five();
+    let hold = |cost| {
+        let charges = charges_of(&[("", "", cost)]);
+        let call = Call {
+            charges: &charges,
+            hold: Some(60 * SECOND),
+            ..Call::default()
+        };
+        let decision = rig.limiter.acquire("a", &call).expect("known").decision;
+        decision.reservation.expect("there is room")
+    };
+    let held = hold(5);
+    let turn = patient(&rig, 2 * SECOND).turn.expect("a second off");
+    assert_eq!(
+        rig.limiter.release(&tenant("a"), held),
+        Settlement::Done,
+        "now the caller that waits need not, but it does"
+    );
+    rig.clock.advance(SECOND);
+    assert_eq!(rig.drain(), 5, "refill has given back what it has not used");
+    turn.take();
+    assert_eq!(
+        rig.own(1),
+        Err(Some(2_000)),
+        "6 were admitted at 1 s, 5 may be"
+    );
 }

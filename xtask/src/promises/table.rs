@@ -604,4 +604,18 @@ pub(crate) const PROMISES: &[Promise] = &[
         "limit::keys::tests::keys_without_room_share_one_keys_quota_and_take_it_along",
         "tail-forgotten",
     ),
+    unit(
+        "B3",
+        "Of two that are held and handed back, neither mints what the other had.",
+        "limits",
+        "reservations::of_two_that_are_held_and_released_neither_mints_what_the_other_had",
+        "refunds-untold",
+    ),
+    unit(
+        "B3",
+        "What came back before a caller's turn is charged again when it comes.",
+        "limits",
+        "turns::what_came_back_before_a_turn_is_charged_when_it_comes",
+        "turns-uncharged",
+    ),
 ];

@@ -44,14 +44,14 @@ impl Shares {
     }
 
     /// The place of a tenant that is just taken into use.
-    pub(super) fn place(&self, tenant: &TenantId) -> Place {
+    pub(in crate::cache) fn place(&self, tenant: &TenantId) -> Place {
         let (own, cap) = self.make(tenant, COMMON);
         Place::new(own, cap)
     }
 
     /// Gives a tenant in use the place that its allowance says; returns the one it
     /// had. Its entries are still where they were.
-    pub(super) fn replace(&self, tenant: &TenantId, place: &Place) -> u64 {
+    pub(in crate::cache) fn replace(&self, tenant: &TenantId, place: &Place) -> u64 {
         let (own, cap) = self.make(tenant, place.own());
         place.cap.store(cap, Ordering::Relaxed);
         place.own.swap(own, Ordering::Relaxed)
@@ -117,7 +117,7 @@ impl Shares {
     }
 
     /// A tenant goes out of use: nothing of it is held.
-    pub(super) fn forget(&self, place: &Place) {
+    pub(in crate::cache) fn forget(&self, place: &Place) {
         self.table.lock().left(place.own());
         self.drop_own(place.own());
     }

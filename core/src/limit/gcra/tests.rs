@@ -16,6 +16,7 @@ fn five() -> Quota {
 struct Bucket {
     quota: Quota,
     tat: Ticks,
+    refunded: Ticks,
 }
 
 impl Bucket {
@@ -23,6 +24,7 @@ impl Bucket {
         Self {
             quota,
             tat: Ticks::ZERO,
+            refunded: Ticks::ZERO,
         }
     }
 
@@ -48,17 +50,22 @@ impl Bucket {
             after: self.tat,
             cost,
             interval: self.quota.interval(),
+            refunded: self.refunded,
         }
     }
 
     fn give_back(&mut self, receipt: &Receipt, tokens: u64, now: Ticks) {
-        self.tat = self.tat.minus(refund(
-            receipt,
-            tokens,
-            now,
-            receipt.interval.min(self.quota.interval()),
-            &self.quota,
-        ));
+        let since = if receipt.interval == self.quota.interval() {
+            Since::Same {
+                refunded: self.refunded,
+            }
+        } else {
+            let fastest = receipt.interval.min(self.quota.interval());
+            Since::Rerated { fastest }
+        };
+        let back = refund(receipt, tokens, now, since, &self.quota);
+        self.refunded = self.refunded.plus(back);
+        self.tat = self.tat.minus(back);
     }
 
     /// Spends single tokens until one is denied.
@@ -143,6 +150,28 @@ fn a_refund_gives_back_what_refill_has_not() {
         2,
         "5 + 3 s · 1/s, of which 3 are spent"
     );
+}
+
+#[test]
+fn of_two_that_are_held_and_handed_back_neither_mints_what_the_other_had() {
+    for first in [true, false] {
+        let mut bucket = Bucket::new(five());
+        assert_eq!(bucket.spend(ms(0), 2), Ok(()));
+        let ahead = bucket.held(ms(0), 2);
+        assert_eq!(bucket.spend(ms(0), 3), Ok(()));
+        let behind = bucket.held(ms(0), 3);
+        let (one, other) = if first {
+            (ahead, behind)
+        } else {
+            (behind, ahead)
+        };
+        bucket.give_back(&one, one.cost, ms(0));
+        // Refill gives back what is still held, and somebody spends all there is.
+        let spent = bucket.drain(ms(3_000));
+        assert_eq!(spent, 5);
+        bucket.give_back(&other, other.cost, ms(3_000));
+        assert_eq!(bucket.drain(ms(3_000)), 0, "it was full without it");
+    }
 }
 
 #[test]

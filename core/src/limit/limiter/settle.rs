@@ -1,9 +1,9 @@
 //! What goes back, and what is charged afterwards.
 //!
 //! A charge is settled on the tenant as it is now: its buckets may have been taken
-//! over since, at other rates. When they were taken over once, a refund goes by the
-//! faster of the two rates; more often, and nothing goes back, because nobody knows
-//! what refill has given meanwhile. So no change of rates makes a refund worth more
+//! over since. Then all refill since counts as this charge's, at the faster of the two
+//! rates; and when the rates changed more than once nothing goes back, because nobody
+//! knows what refill has given meanwhile. So no change of rates makes a refund worth more
 //! than what was spent.
 
 use std::fmt;
@@ -17,7 +17,8 @@ use crate::limit::levels::{LevelId, Paid, PaidReceipt};
 use crate::limit::quota::{Quota, Ticks};
 use crate::limit::replay::RequestId;
 use crate::limit::reservation::Settled;
-use crate::limit::word::{Sealed, Word};
+use crate::limit::word::{Refunding, Sealed, Word};
+use crate::sync::Ordering;
 use crate::tenant::Entry;
 
 /// What became of a settlement.
@@ -162,8 +163,43 @@ impl Limiter {
     pub(in crate::limit) fn hand_back(&self, charged: &Arc<Entry>, paid: &mut [Paid], tokens: u64) {
         let now = self.now();
         for paid in paid {
-            self.refund(charged, paid, tokens, now);
-            paid.receipt.less(tokens);
+            let back = self.refund(charged, paid, tokens, now);
+            paid.receipt.less(tokens, back);
+        }
+    }
+
+    /// The turn of a call that waited has come, once for all its callers. What came back
+    /// of its charge before that, because others were refunded, is charged again: it is
+    /// spent only now. By a bucket that was taken over since, turns are not looked at.
+    pub(super) fn turn_came(&self, spent: &Spent, turn: Ticks) {
+        // Relaxed: the first of them, whoever it is.
+        if spent.came.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (now, entry) = (self.now(), &spent.entry);
+        for paid in &spent.paid {
+            // Sealed: the change has carried over what was spent.
+            let _settled = match (paid.id, &paid.receipt) {
+                (LevelId::Own, PaidReceipt::Word(receipt)) => {
+                    let word = &entry.request;
+                    word.turn_came(now, receipt, turn, &entry.refunding)
+                }
+                (LevelId::Total(place), PaidReceipt::Word(receipt)) => {
+                    let came = entry.named(place, |named| {
+                        let refunding = &named.refunding;
+                        named.total.turn_came(now, receipt, turn, refunding)
+                    });
+                    came.and_then(|came| came)
+                }
+                (LevelId::Key(place, tag), PaidReceipt::Key(receipt)) => {
+                    entry.named(place, |named| {
+                        if let Some(table) = named.table() {
+                            table.turn_came(tag, now, receipt, turn);
+                        }
+                    })
+                }
+                _ => Ok(()),
+            };
         }
     }
 
@@ -192,40 +228,47 @@ impl Limiter {
         }
     }
 
-    fn refund(&self, charged: &Arc<Entry>, paid: &Paid, tokens: u64, now: Ticks) {
-        self.on_current(charged, |entry| {
-            let word = |word: &Word, quota: Option<&Quota>| {
+    /// How much time went back.
+    fn refund(&self, charged: &Arc<Entry>, paid: &Paid, tokens: u64, now: Ticks) -> Ticks {
+        let back = self.on_current(charged, |entry| {
+            let word = |word: &Word, quota: Option<&Quota>, turn: &Refunding| {
                 let (PaidReceipt::Word(receipt), Some(quota)) = (&paid.receipt, quota) else {
-                    return Ok(());
+                    return Ok(Ticks::ZERO);
                 };
+                if std::ptr::eq(entry, &raw const **charged) {
+                    return word.refund(quota, now, receipt, tokens, turn);
+                }
                 if entry.rerated().wrapping_sub(charged.rerated()) > 1 {
-                    return word.read().map(|_| ());
+                    return word.read().map(|_| Ticks::ZERO);
                 }
                 let fastest = receipt.interval.min(quota.interval());
-                word.refund(quota, now, receipt, tokens, fastest)
+                word.refund_predecessor(quota, now, receipt, tokens, fastest, turn)
             };
             match paid.id {
-                LevelId::Own => word(&entry.request, entry.profile().request.as_ref()),
+                LevelId::Own => {
+                    let quota = entry.profile().request.as_ref();
+                    word(&entry.request, quota, &entry.refunding)
+                }
                 LevelId::Total(place) => self.on_limit(charged, entry, place, |place| {
                     let quota = entry.profile().limits[place].total.as_ref();
-                    entry.named(place, |named| word(&named.total, quota))?
+                    entry.named(place, |named| word(&named.total, quota, &named.refunding))?
                 }),
                 LevelId::Key(place, tag) => self.on_limit(charged, entry, place, |place| {
-                    if let PaidReceipt::Key(receipt) = &paid.receipt {
-                        entry.named(place, |named| {
-                            if let Some(table) = named.table() {
-                                table.refund(tag, now, receipt, tokens);
-                            }
-                        })?;
-                    }
-                    Ok(())
+                    let PaidReceipt::Key(receipt) = &paid.receipt else {
+                        return Ok(Ticks::ZERO);
+                    };
+                    entry.named(place, |named| {
+                        let table = named.table();
+                        table.map_or(Ticks::ZERO, |table| table.refund(tag, now, receipt, tokens))
+                    })
                 }),
             }
         });
+        back.unwrap_or_default()
     }
 
     fn debit(&self, charged: &Arc<Entry>, id: LevelId, tokens: u64, now: Ticks) {
-        self.on_current(charged, |entry| {
+        let _debited = self.on_current(charged, |entry| {
             let word = |word: &Word, quota: Option<&Quota>| match quota {
                 Some(quota) => word.debit(quota, now, tokens),
                 None => Ok(()),
@@ -248,31 +291,36 @@ impl Limiter {
     }
 
     /// The same limit in the profile that is in force now, if it has it.
-    fn on_limit(
+    fn on_limit<R: Default>(
         &self,
         charged: &Entry,
         entry: &Entry,
         place: usize,
-        settle: impl FnOnce(usize) -> Result<(), Sealed>,
-    ) -> Result<(), Sealed> {
+        settle: impl FnOnce(usize) -> Result<R, Sealed>,
+    ) -> Result<R, Sealed> {
         let name = &charged.profile().limits[place].name;
         match entry.profile().limit(name.as_str()) {
             Some((place, _)) => settle(place),
-            None => entry.request.read().map(|_| ()),
+            None => entry.request.read().map(|_| R::default()),
         }
     }
 
     /// Settles on the tenant as it is now. One that is gone has nothing to settle.
-    fn on_current(&self, charged: &Arc<Entry>, settle: impl Fn(&Entry) -> Result<(), Sealed>) {
+    fn on_current<R>(
+        &self,
+        charged: &Arc<Entry>,
+        settle: impl Fn(&Entry) -> Result<R, Sealed>,
+    ) -> Option<R> {
         let mut entry = Arc::clone(charged);
         for _ in 0..super::CHANGES {
-            if settle(&entry).is_ok() {
-                return;
+            if let Ok(settled) = settle(&entry) {
+                return Some(settled);
             }
             match self.directory.current(&entry) {
                 Ok(current) if current.incarnation() == charged.incarnation() => entry = current,
-                _ => return,
+                _ => return None,
             }
         }
+        None
     }
 }

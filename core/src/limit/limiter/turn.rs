@@ -18,6 +18,7 @@ use crate::limit::replay::RequestId;
 #[must_use = "dropping a turn gives its tokens back"]
 pub struct Turn {
     held: Held<Waiting>,
+    turn: Ticks,
     comes: Time,
 }
 
@@ -38,9 +39,10 @@ impl Turn {
         reservation: Option<(TenantId, Token)>,
         now: Ticks,
     ) -> Self {
-        let turn = now.plus(Ticks::of(decision.wait)).to_duration();
+        let turn = now.plus(Ticks::of(decision.wait));
         Self {
-            comes: limiter.directory.origin().after(turn),
+            turn,
+            comes: limiter.directory.origin().after(turn.to_duration()),
             held: Held::new(Waiting {
                 limiter: Arc::clone(limiter),
                 spent,
@@ -58,7 +60,8 @@ impl Turn {
 
     /// It has come: the tokens stay spent.
     pub fn take(self) {
-        let _spent = self.held.release();
+        let waited = self.held.release();
+        waited.limiter.turn_came(&waited.spent, self.turn);
     }
 }
 

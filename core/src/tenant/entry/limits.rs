@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::limit::keys::{KeyTable, Room};
-use crate::limit::word::{Sealed, Word};
+use crate::limit::word::{Refunding, Sealed, Word};
 use crate::limit::{Quota, Ticks};
 use crate::sync::Once;
 use crate::tenant::name::LimitName;
@@ -32,14 +32,19 @@ pub(super) struct Carried {
 pub(crate) struct Named {
     /// Over all keys: counts while the limit has a `total`.
     pub(crate) total: Word,
+    /// For `total`.
+    pub(crate) refunding: Refunding,
     /// For each key: made by the first that is charged. `None` is closed.
     keys: Once<Option<Arc<KeyTable>>>,
 }
 
 impl Named {
     pub(super) fn new(total: Word) -> Arc<Self> {
-        let keys = Once::new();
-        Arc::new(Self { total, keys })
+        Arc::new(Self {
+            total,
+            refunding: Refunding::new(()),
+            keys: Once::new(),
+        })
     }
 
     /// The buckets of its keys, made by their first use.
