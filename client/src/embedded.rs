@@ -184,6 +184,7 @@ impl Local {
             Some(Reason::LoadFailed) => Reply::Refused(Error::failed(answer.error, retry_after)),
             Some(Reason::WaitExpired) => Reply::Refused(Error::WaitExpired),
             Some(Reason::Shed) => Reply::Refused(Error::Shed { retry_after }),
+            Some(Reason::OverBudget) => Reply::Refused(Error::OverBudget { retry_after }),
             Some(Reason::NotHeld | Reason::Bypass | Reason::Revalidating) | None => Reply::Nothing,
         }
     }
@@ -266,6 +267,7 @@ fn stale_reason(reason: Option<Reason>) -> StaleReason {
         Some(Reason::Revalidating) => StaleReason::Revalidating,
         Some(Reason::LoadFailed) => StaleReason::LoadFailed,
         Some(Reason::Shed) => StaleReason::Shed,
+        Some(Reason::OverBudget) => StaleReason::OverBudget,
         Some(Reason::NotHeld | Reason::Bypass | Reason::WaitExpired) | None => StaleReason::Other,
     }
 }

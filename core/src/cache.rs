@@ -8,7 +8,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `pond` | the composition: everything one pod's cache is made of |
-//! | `read`, `begin` | what a read comes to; who may load |
+//! | `read`, `begin`, `budget` | what a read comes to; who may load, and what it costs the tenant |
 //! | `settle`, `write`, `invalidate` | settling loads, `Set`, invalidations |
 //! | `fill/*` | leases, flights, waiters |
 //! | `index`, `residency` | L1: the store, and who decides what stays |
@@ -24,6 +24,7 @@
 mod answer;
 mod barrier;
 mod begin;
+mod budget;
 mod entry;
 pub mod expiry;
 mod explain;

@@ -8,6 +8,8 @@ mod bound;
 mod decisions;
 #[path = "limits/oracle.rs"]
 mod oracle;
+#[path = "limits/origin.rs"]
+mod origin;
 #[path = "limits/reservations.rs"]
 mod reservations;
 #[path = "limits/retries.rs"]

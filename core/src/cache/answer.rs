@@ -75,6 +75,8 @@ pub enum Reason {
     WaitExpired,
     /// Too many loads are under way already.
     Shed,
+    /// The tenant's budget of loads is spent.
+    OverBudget,
 }
 
 /// Where an answer comes from.

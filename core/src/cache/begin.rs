@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::answer::Want;
+use super::budget::{Payer, Unpaid};
 use super::entry::Node;
 use super::expiry::Phase;
 use super::fill::flight::{Flight, Load};
@@ -30,12 +31,25 @@ pub(super) struct Plan<'a> {
     pub(super) exclusive: bool,
     /// As the recorder tells it.
     pub(super) what: What,
+    pub(super) payer: &'a Payer,
+}
+
+/// Why a load does not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// Too many are unsettled.
+    Full,
+    /// Nobody paid for it.
+    Unpaid(Unpaid),
 }
 
 impl Pond {
-    /// Records a load that begins now and leases it. `None` when too many are
-    /// unsettled. Under the stripe's lock; the lease must not be dropped there.
-    pub(super) fn begin(self: &Arc<Self>, state: &mut State, plan: Plan<'_>) -> Option<Lease> {
+    /// Records a load that begins now and leases it, once it is paid for. Under the stripe's lock; the lease must not be dropped there.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        state: &mut State,
+        plan: Plan<'_>,
+    ) -> Result<Lease, Denied> {
         let now = self.clock.precise();
         let flight = state
             .flights
@@ -44,7 +58,11 @@ impl Pond {
         // Count first, so that the bound holds whoever else is counting.
         if self.unsettled.fetch_add(1, Ordering::Relaxed) >= self.max_loads {
             self.loads_ended(1 + flight.drop_ended(now));
-            return None;
+            return Err(Denied::Full);
+        }
+        if let Err(unpaid) = plan.payer.pay() {
+            self.loads_ended(1);
+            return Err(Denied::Unpaid(unpaid));
         }
         let token = self.tokens.issue();
         // Read after the time: see `Rules::put`.
@@ -67,7 +85,7 @@ impl Pond {
         if let Some(node) = plan.base {
             node.refreshing_until(deadline);
         }
-        Some(Lease::new(FillRight {
+        Ok(Lease::new(FillRight {
             pond: Arc::clone(self),
             scope: Arc::clone(plan.scope),
             key: plan.key.clone(),
@@ -138,6 +156,7 @@ impl Pond {
     }
 
     fn promoted(&self, scope: &Scope) {
+        self.payer(scope).owe();
         self.counters.one(Count::Promoted);
         self.counters.of(scope, Of::Load);
     }
@@ -162,8 +181,11 @@ impl Pond {
                 observed: None,
                 exclusive: true,
                 what: What::Promoted,
+                // Paid for when it is handed over.
+                payer: &Payer::nobody(),
             },
         )
+        .ok()
     }
 
     /// What a waiter finds whose leader's lease has run out.
@@ -193,7 +215,9 @@ impl Pond {
         if let Some(node) = held.filter(|node| node.entry.phase(self.clock.now()) == Phase::Fresh) {
             return TakeOver::Found(node);
         }
-        match self.lead(&mut state, scope, key, want) {
+        let lease = self.lead(&mut state, scope, key, want);
+        drop(state);
+        match lease {
             Some(lease) => {
                 self.promoted(scope);
                 TakeOver::Lead(lease)

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Hit;
+use super::budget::Payer;
 use super::expiry::Phase;
 use super::fill::stripe::Stripes;
 use super::index::L1;
@@ -27,6 +28,7 @@ use crate::entropy::Entropy;
 use crate::fence::{Boot, Tokens};
 use crate::histogram::{Durations, Histogram};
 use crate::sync::{AtomicUsize, Ordering};
+use crate::tenant::Directory;
 use crate::version::{Position, Version, Versions};
 
 /// What a pond is made with.
@@ -62,6 +64,9 @@ pub struct Config {
     pub declared: HashMap<CacheName, Policy>,
     /// The policy of all others.
     pub undeclared: Policy,
+    /// The tenants, whose budgets of loads (`origin`) leases are paid from. Without it
+    /// no loads are limited.
+    pub directory: Option<Arc<Directory>>,
     /// Where time comes from.
     pub clock: Clock,
     /// Where jitter comes from.
@@ -80,6 +85,7 @@ impl Default for Config {
             tags_per_tenant: 65_536,
             declared: HashMap::new(),
             undeclared: Policy::undeclared(),
+            directory: None,
             clock: Clock::Kernel,
             entropy: Entropy::Thread,
         }
@@ -126,6 +132,7 @@ pub struct Pond {
     pub(super) unsettled: AtomicUsize,
     pub(super) max_loads: usize,
     pub(super) max_waiters: usize,
+    directory: Option<Arc<Directory>>,
 }
 
 /// # Panics
@@ -196,6 +203,7 @@ impl Pond {
             unsettled: AtomicUsize::new(0),
             max_loads: config.max_loads,
             max_waiters: config.max_waiters,
+            directory: config.directory,
             clock: config.clock,
             entropy: config.entropy,
         })
@@ -335,6 +343,14 @@ impl Pond {
     /// What is held under `key`, in whatever phase.
     pub(super) fn held(&self, scope: &Scope, key: &[u8]) -> Option<Hit> {
         self.l1.get(&self.key(scope, key)).map(Hit)
+    }
+
+    /// Who pays for a tenant's loads. Not under a stripe's lock.
+    pub(super) fn payer(&self, scope: &Scope) -> Payer {
+        scope
+            .tenant
+            .budget
+            .payer(self.directory.as_ref(), scope.tenant())
     }
 
     pub(super) fn next_version(&self) -> Version {

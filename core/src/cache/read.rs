@@ -1,9 +1,11 @@
 //! What a read comes to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::answer::{Answer, LoadBy, LoadError, Lookup, Reason, Want};
-use super::begin::Plan;
+use super::begin::{Denied, Plan};
+use super::budget::{Payer, Unpaid};
 use super::entry::Node;
 use super::expiry::{Phase, refresh_early};
 use super::fill::flight::{Flight, MAX_OBSERVERS};
@@ -18,7 +20,10 @@ use super::stats::{Count, Of};
 use crate::clock::Time;
 
 /// How long a caller that was shed should stay away.
-const SHED_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+const SHED_RETRY: Duration = Duration::from_secs(1);
+
+/// Changes of a tenant's rates that one read lives through.
+const CHANGES: usize = 16;
 
 impl Pond {
     /// Reads a key. Never blocks, beyond the stripe's lock on a miss.
@@ -80,7 +85,7 @@ impl Pond {
         if early {
             let lease = self.refresh(scope, key, want, &node, now);
             return Lookup::Answer(Answer {
-                lease,
+                lease: lease.ok(),
                 ..Answer::fresh(node)
             });
         }
@@ -98,8 +103,16 @@ impl Pond {
         self.counters.of(scope, Of::Stale);
         let lease = match want.load {
             LoadBy::Caller => self.refresh(scope, key, want, &node, now),
-            LoadBy::Nobody => None,
+            LoadBy::Nobody => Err(None),
         };
+        if let Err(Some(retry_after)) = lease {
+            self.counters.one(Count::StaleOverBudget);
+            return Lookup::Answer(Answer {
+                retry_after: Some(retry_after),
+                ..Answer::stale(node, Reason::OverBudget)
+            });
+        }
+        let lease = lease.ok();
         let retry_after = node.backing_off(now);
         let reason = if node.failures() > 0 {
             self.counters.one(Count::StaleFailed);
@@ -124,7 +137,8 @@ impl Pond {
         })
     }
 
-    /// The lease to refresh `node`, if it is this caller's turn.
+    /// The lease to refresh `node`, if it is this caller's turn. Else the time until the
+    /// tenant's budget allows one, if that is why there is none.
     fn refresh(
         self: &Arc<Self>,
         scope: &Arc<Scope>,
@@ -132,11 +146,12 @@ impl Pond {
         want: Want,
         node: &Arc<Node>,
         now: Time,
-    ) -> Option<super::Lease> {
+    ) -> Result<super::Lease, Option<Duration>> {
         if !node.refresh_due(now) {
-            return None; // under way, or backing off: no lock for the many
+            return Err(None); // under way, or backing off: no lock for the many
         }
         let key = key.to_key();
+        let payer = self.payer(scope);
         let mut state = self.stripes.of(&key.borrow()).state.lock();
         // Somebody may have been faster to the lock, or have replaced the node.
         let current = self.l1.with(&key.borrow(), |held| Arc::ptr_eq(held, node));
@@ -146,7 +161,7 @@ impl Pond {
             .is_some_and(|flight| flight.led_until(self.clock.precise()).is_some());
         // Gone from the index it was evicted, and is read from a thread's front.
         if current == Some(false) || led || !node.refresh_due(now) {
-            return None;
+            return Err(None);
         }
         let plan = Plan {
             scope,
@@ -156,11 +171,22 @@ impl Pond {
             observed: None,
             exclusive: true,
             what: What::Refreshing,
+            payer: &payer,
         };
-        let lease = self.begin(&mut state, plan)?;
-        self.counters.one(Count::Refresh);
-        self.counters.of(scope, Of::Load);
-        Some(lease)
+        match self.begin(&mut state, plan) {
+            Ok(lease) => {
+                self.counters.one(Count::Refresh);
+                self.counters.of(scope, Of::Load);
+                Ok(lease)
+            }
+            Err(Denied::Unpaid(Unpaid::Spent(retry_after))) => {
+                drop(state);
+                self.counters.one(Count::OverBudget);
+                Err(Some(retry_after))
+            }
+            // What is held is answered; the next caller tries again.
+            Err(Denied::Full | Denied::Unpaid(Unpaid::Changed)) => Err(None),
+        }
     }
 
     /// Nothing to answer at once: lead, follow, or be told why not.
@@ -170,6 +196,26 @@ impl Pond {
             return Lookup::Answer(Answer::refused(Reason::NotHeld));
         }
         let key = key.to_key();
+        let mut want = want;
+        for _ in 0..CHANGES {
+            match self.lead_or_follow(scope, &key, want) {
+                Ok(lookup) => return lookup,
+                Err(again) => want = again,
+            }
+        }
+        // A tenant whose rates change so often is not served worse for it.
+        self.shed(&key, &want)
+    }
+
+    /// One attempt of a read that found nothing; the read again when the tenant's rates
+    /// changed meanwhile.
+    fn lead_or_follow(
+        self: &Arc<Self>,
+        scope: &Arc<Scope>,
+        key: &Key,
+        want: Want,
+    ) -> Result<Lookup, Want> {
+        let payer = self.payer(scope);
         let stripe = self.stripes.of(&key.borrow());
         let mut state = stripe.state.lock();
         let now = self.clock.precise();
@@ -181,54 +227,73 @@ impl Pond {
             let node = Arc::clone(node);
             drop(state);
             self.counters.of(scope, Of::Hit);
-            return Lookup::Answer(Answer::fresh(node));
+            return Ok(Lookup::Answer(Answer::fresh(node)));
         }
-        self.counters.of(scope, Of::Miss);
-        let flight = state.flights.get_mut(&key);
+        let flight = state.flights.get_mut(key);
         if let Some(flight) = flight
             && let Some(until) = flight.led_until(now)
         {
             if flight.waiters() >= self.max_waiters {
                 drop(state);
-                return self.shed(&key, &want);
+                self.counters.of(scope, Of::Miss);
+                return Ok(self.shed(key, &want));
             }
             let departed = flight.departed();
             let waiter = Waiter::new(
                 Arc::clone(self),
                 Arc::clone(scope),
-                key,
+                key.clone(),
                 want,
                 until,
                 departed,
             );
             flight.wait(Arc::clone(waiter.cell()));
             drop(state);
+            self.counters.of(scope, Of::Miss);
             self.counters.one(Count::Coalesced);
-            return Lookup::Follow(waiter);
+            return Ok(Lookup::Follow(waiter));
         }
         let base = held.as_deref().filter(|node| self.usable(node));
         let plan = Plan {
             scope,
-            key: &key,
+            key,
             want: &want,
             base,
             observed: None,
             exclusive: true,
             what: What::Leased,
+            payer: &payer,
         };
         let lease = self.begin(&mut state, plan);
-        if lease.is_none() {
-            Self::tidy(&mut state, &key);
+        if lease.is_err() {
+            Self::tidy(&mut state, key);
         }
         drop(state);
-        match lease {
-            Some(lease) => {
+        if let Err(Denied::Unpaid(Unpaid::Changed)) = lease {
+            return Err(want);
+        }
+        self.counters.of(scope, Of::Miss);
+        Ok(match lease {
+            Ok(lease) => {
                 self.counters.one(Count::Lead);
                 self.counters.of(scope, Of::Load);
                 Lookup::Answer(Answer::lead(lease))
             }
-            None => self.shed(&key, &want),
-        }
+            Err(Denied::Unpaid(Unpaid::Spent(after))) => self.over_budget(key, &want, after),
+            Err(Denied::Full | Denied::Unpaid(Unpaid::Changed)) => self.shed(key, &want),
+        })
+    }
+
+    /// Refused: the tenant has loaded as much as it may.
+    fn over_budget(&self, key: &Key, want: &Want, retry_after: Duration) -> Lookup {
+        self.counters.one(Count::OverBudget);
+        let because = Count::StaleOverBudget;
+        let base = self.last_resort(key, want, because).unwrap_or_default();
+        Lookup::Answer(Answer {
+            reason: Some(Reason::OverBudget),
+            retry_after: Some(retry_after),
+            ..base
+        })
     }
 
     /// Refused: what is stale answers, if anything does.
@@ -274,13 +339,14 @@ impl Pond {
             observed,
             exclusive: false,
             what: What::Observing,
+            payer: &Payer::nobody(),
         };
         let lease = self.begin(&mut state, plan);
-        if lease.is_none() {
+        if lease.is_err() {
             Self::tidy(&mut state, &key);
         }
         drop(state);
-        let Some(lease) = lease else {
+        let Ok(lease) = lease else {
             return Lookup::Answer(Answer::refused(Reason::Bypass));
         };
         self.counters.of(scope, Of::Load);

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::barrier::Barrier;
+use super::budget::Budget;
 use super::key::ScopeId;
 use super::name::{BadField, CacheName, TenantId};
 use super::policy::{Mode, Policy};
@@ -67,6 +68,8 @@ pub(crate) struct Tenant {
     pub(crate) tags: TagTable,
     /// Its share of L1.
     pub(crate) place: Place,
+    /// What its loads cost it.
+    pub(super) budget: Budget,
     keep: Keep,
 }
 
@@ -75,6 +78,7 @@ impl Tenant {
         Self {
             id: id.clone(),
             place,
+            budget: Budget::default(),
             barrier: Barrier::at(Version::NONE),
             tags: TagTable::new(tags),
             keep: Keep::none(),

@@ -78,6 +78,9 @@ counters! {
     Invalidate invalidations,
     /// Reads refused because too many loads were under way.
     Shed shed,
+    /// Reads refused because the tenant's budget of loads was spent, and refreshes
+    /// put off for it.
+    OverBudget over_budget,
     /// Entries removed by the sweep because they were gone.
     Expired expired,
     /// Entries taken over from L2.
@@ -86,6 +89,8 @@ counters! {
     StaleFailed stale_load_failed,
     /// Of the stale answers: because too many loads were under way.
     StaleShed stale_shed,
+    /// Of the stale answers: because the tenant's budget of loads was spent.
+    StaleOverBudget stale_over_budget,
     /// In observing caches: loads that brought what would have been served.
     Match matches,
     /// In observing caches: loads that brought something else.
@@ -97,7 +102,10 @@ impl Totals {
     /// that the most frequent stale answer costs one count.
     #[must_use]
     pub fn stale_revalidating(&self) -> u64 {
-        let others = self.stale_load_failed.saturating_add(self.stale_shed);
+        let others = self
+            .stale_load_failed
+            .saturating_add(self.stale_shed)
+            .saturating_add(self.stale_over_budget);
         self.stale.saturating_sub(others)
     }
 }

@@ -123,6 +123,7 @@ fn wire_reason(reason: Reason) -> v1::Reason {
         Reason::Bypass => v1::Reason::Bypass,
         Reason::WaitExpired => v1::Reason::WaitExpired,
         Reason::Shed => v1::Reason::Shed,
+        Reason::OverBudget => v1::Reason::OverBudget,
     }
 }
 
