@@ -15,7 +15,6 @@
 //!
 //! Cost: a tenant is about 160 bytes beside its name; `core/tests/tenants.rs` measures.
 
-use std::collections::{BinaryHeap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -30,6 +29,7 @@ use crate::clock::{Clock, Time};
 use crate::limit::Ticks;
 use crate::sync::{AtomicU64, Map, Mutex, Ordering};
 
+mod listing;
 mod lookup;
 mod revision;
 mod strangers;
@@ -221,13 +221,13 @@ impl Directory {
     }
 
     /// Marks a tenant purged: nothing of it is served from here on, by whatever name
-    /// strangers go, until it is put again. What it has spent is gone with it.
-    /// Purging it again changes nothing.
+    /// strangers go, until it is put again. Its buckets are gone with their keys, and
+    /// what comes is another incarnation. Purging it again changes nothing.
     ///
     /// # Errors
     /// When there is no such tenant.
     pub fn purge(&self, id: &TenantId) -> Result<Put, Refused> {
-        let changing = self.changing.lock();
+        let mut changing = self.changing.lock();
         let before = self.entries.get(id);
         if let Some(entry) = before
             .as_ref()
@@ -236,7 +236,34 @@ impl Directory {
             let after = Arc::clone(entry);
             return Ok(Put { before, after });
         }
-        self.enter(&changing, id, before, State::Purged)
+        if before.is_none() && changing.strangers == Strangers::Refuse {
+            return Err(Refused::Unknown { tenant: id.clone() });
+        }
+        let (incarnation, source) = match &before {
+            Some(entry) if entry.source() == Source::Configured => {
+                (entry.incarnation(), Source::Configured)
+            }
+            Some(entry) => (entry.incarnation(), Source::Operator),
+            None => (0, Source::Operator),
+        };
+        let nothing = Profile::unlimited(strangers::unlimited());
+        let nothing = changing.profiles.share(Arc::new(nothing));
+        let next = incarnation + 1;
+        let after = Entry::first(
+            id.clone(),
+            next,
+            State::Purged,
+            source,
+            nothing,
+            &self.numbers,
+            None,
+        );
+        if let Some(before) = &before {
+            before.give_way(&after, self.now());
+        }
+        self.entries.insert(id.clone(), Arc::clone(&after));
+        self.tell(&changing, id, Some(&after));
+        Ok(Put { before, after })
     }
 
     fn enter(
@@ -279,21 +306,16 @@ impl Directory {
         profile: Arc<Profile>,
         state: Option<State>,
     ) -> Arc<Entry> {
-        let fresh = |id: TenantId, incarnation| {
-            let state = state.unwrap_or_default();
-            let profile = Arc::clone(&profile);
-            Entry::first(id, incarnation, state, source, profile, &self.numbers, None)
-        };
         let now = self.now();
         let after = match before {
-            None => fresh(id.clone(), 1),
-            Some(old) if old.state() == State::Purged => {
-                let new = fresh(old.id().clone(), old.incarnation() + 1);
-                old.give_way(&new, now);
-                new
+            None => {
+                let state = state.unwrap_or_default();
+                Entry::first(id.clone(), 1, state, source, profile, &self.numbers, None)
             }
             Some(old) => {
-                let state = state.unwrap_or(old.state());
+                // One that was purged begins anew, with nothing spent.
+                let was = Some(old.state()).filter(|was| *was != State::Purged);
+                let state = state.or(was).unwrap_or_default();
                 let same = old.state() == state && old.source() == source;
                 if same && Arc::ptr_eq(old.profile(), &profile) {
                     return Arc::clone(old);
@@ -314,77 +336,6 @@ impl Directory {
         }
         // Release: see `changes`.
         self.changes.fetch_add(1, Ordering::Release);
-    }
-
-    /// Up to `most` tenants, in the order of their names, from after `after` on.
-    #[must_use]
-    pub fn list(&self, after: Option<&str>, most: usize) -> Vec<Arc<Entry>> {
-        struct Named(Arc<Entry>);
-        impl PartialEq for Named {
-            fn eq(&self, other: &Self) -> bool {
-                self.0.id() == other.0.id()
-            }
-        }
-        impl Eq for Named {}
-        impl PartialOrd for Named {
-            fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-                Some(self.cmp(other))
-            }
-        }
-        impl Ord for Named {
-            fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-                self.0.id().cmp(other.0.id())
-            }
-        }
-        let mut first: BinaryHeap<Named> = BinaryHeap::new();
-        self.entries.for_each(|entry| {
-            let beyond = after.is_none_or(|after| entry.id().as_str() > after);
-            if !beyond || entry.source() == Source::Shared {
-                return;
-            }
-            if first.len() < most {
-                first.push(Named(Arc::clone(entry)));
-            } else if let Some(mut last) = first.peek_mut()
-                && entry.id() < last.0.id()
-            {
-                *last = Named(Arc::clone(entry));
-            }
-        });
-        first
-            .into_sorted_vec()
-            .into_iter()
-            .map(|named| named.0)
-            .collect()
-    }
-
-    /// Visits every tenant, and what strangers share. Those that come or go meanwhile
-    /// may be missed.
-    pub fn for_each(&self, visit: impl FnMut(&Arc<Entry>)) {
-        self.entries.for_each(visit);
-    }
-
-    /// Tenants that are known: named, or strangers with buckets of their own.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.entries.len() - usize::from(self.shared().is_some())
-    }
-
-    /// Whether no tenant is known.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Tenants in each state.
-    #[must_use]
-    pub fn states(&self) -> HashMap<State, usize> {
-        let mut states = HashMap::new();
-        self.entries.for_each(|entry| {
-            if entry.source() != Source::Shared {
-                *states.entry(entry.state()).or_default() += 1;
-            }
-        });
-        states
     }
 
     /// The tiers in force.

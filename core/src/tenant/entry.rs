@@ -390,7 +390,7 @@ impl Entry {
         self.rerated
     }
 
-    /// How often a tenant of this name was made anew after a purge, from 1.
+    /// Which of the lives of a tenant of this name it is, from 1. A purge ends one.
     #[must_use]
     pub fn incarnation(&self) -> u64 {
         self.incarnation

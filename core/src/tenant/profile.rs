@@ -304,13 +304,13 @@ mod tests {
     use super::*;
 
     fn tier(name: &str) -> TierName {
-        TierName::parse(name).unwrap()
+        TierName::parse(name).expect("valid")
     }
 
     fn named(name: &str, amount: u64) -> NamedQuota {
         NamedQuota {
             total: Quota::per_second(amount, amount).ok(),
-            ..NamedQuota::new(LimitName::parse(name).unwrap())
+            ..NamedQuota::new(LimitName::parse(name).expect("valid"))
         }
     }
 
@@ -338,15 +338,15 @@ mod tests {
         };
         let merged = over(vec![named("sms", 3), named("mail", 4)])
             .over(&over(vec![named("api", 2), named("sms", 1)]));
-        let profile = Profile::of(tier("a"), &merged).unwrap();
+        let profile = Profile::of(tier("a"), &merged).expect("valid");
         let names: Vec<_> = profile
             .limits
             .iter()
             .map(|limit| limit.name.as_str())
             .collect();
         assert_eq!(names, ["api", "mail", "sms"]);
-        let (at, sms) = profile.limit("sms").unwrap();
-        assert_eq!((at, sms.total.unwrap().amount()), (2, 3));
+        let (at, sms) = profile.limit("sms").expect("valid");
+        assert_eq!((at, sms.total.expect("valid").amount()), (2, 3));
         assert!(profile.limit("fax").is_none());
     }
 
@@ -359,7 +359,7 @@ mod tests {
         };
         let base = over(Pace::of(100, minute, 50));
         let burst = |request: Pace| {
-            let profile = Profile::of(tier("a"), &over(request).over(&base)).unwrap();
+            let profile = Profile::of(tier("a"), &over(request).over(&base)).expect("valid");
             profile.request.map(|quota| (quota.amount(), quota.burst()))
         };
         let rate = Some(super::super::Rate::Of {
@@ -375,9 +375,9 @@ mod tests {
             Some((100, 9))
         );
         assert_eq!(burst(Pace::unlimited()), None);
-        let alone = Profile::of(tier("a"), &over(Pace { rate, burst: None })).unwrap();
+        let alone = Profile::of(tier("a"), &over(Pace { rate, burst: None })).expect("valid");
         assert_eq!(
-            alone.request.unwrap().burst(),
+            alone.request.expect("valid").burst(),
             7,
             "as many as come back in its period"
         );
@@ -388,13 +388,16 @@ mod tests {
                 burst: Some(9),
             }),
         );
-        assert_eq!(no_rate.unwrap_err().to_string(), "a burst without a rate");
+        assert_eq!(
+            no_rate.expect_err("refused").to_string(),
+            "a burst without a rate"
+        );
     }
 
     #[test]
     fn what_contradicts_itself_is_refused() {
         let base = || Profile::unlimited(tier("a"));
-        let refused = |profile: Profile| profile.check().unwrap_err().to_string();
+        let refused = |profile: Profile| profile.check().expect_err("refused").to_string();
         assert_eq!(
             refused(Profile {
                 cache_cap: Some(5),

@@ -9,11 +9,11 @@ use crate::tenant::{Access, LimitName, NamedQuota, Pace, Tier};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn tenant(name: &str) -> TenantId {
-    TenantId::parse(name).unwrap()
+    TenantId::parse(name).expect("valid")
 }
 
 fn of(tier: &str) -> Declaration {
-    Declaration::of(TierName::parse(tier).unwrap())
+    Declaration::of(TierName::parse(tier).expect("valid"))
 }
 
 fn quota(rate: u64, burst: u64) -> Pace {
@@ -23,13 +23,13 @@ fn quota(rate: u64, burst: u64) -> Pace {
 fn limit(name: &str, burst: u64) -> NamedQuota {
     NamedQuota {
         total: Quota::per_second(1, burst).ok(),
-        ..NamedQuota::new(LimitName::parse(name).unwrap())
+        ..NamedQuota::new(LimitName::parse(name).expect("valid"))
     }
 }
 
 fn tier(name: &str, settings: Overrides) -> Tier {
     Tier {
-        name: TierName::parse(name).unwrap(),
+        name: TierName::parse(name).expect("valid"),
         extends: None,
         settings,
     }
@@ -46,14 +46,14 @@ impl Fixture {
         let hand = ManualClock::starting_at(Time::ZERO.after(SECOND * 1_000));
         let named = tenants.iter().cloned();
         let config = Config {
-            tiers: Tiers::new(tiers).unwrap(),
+            tiers: Tiers::new(tiers).expect("valid"),
             strangers,
             tenants: named
                 .map(|(name, declared)| (tenant(name), declared))
                 .collect(),
             clock: Clock::Manual(hand.clone()),
         };
-        let directory = Directory::new(config).unwrap();
+        let directory = Directory::new(config).expect("valid");
         Self { directory, hand }
     }
 
@@ -62,7 +62,7 @@ impl Fixture {
     }
 
     fn entry(&self, name: &str) -> Arc<Entry> {
-        self.directory.resolve(name).unwrap()
+        self.directory.resolve(name).expect("valid")
     }
 
     /// Spends from what the name leads to.
@@ -74,7 +74,7 @@ impl Fixture {
     fn spend_from(&self, entry: &Arc<Entry>, tokens: u64) -> bool {
         let now = self.directory.now();
         for _ in 0..10 {
-            let entry = self.directory.current(entry).unwrap();
+            let entry = self.directory.current(entry).expect("valid");
             let Some(quota) = &entry.profile().request else {
                 return true;
             };
@@ -93,17 +93,19 @@ impl Fixture {
 
     fn drain_limit(&self, name: &str, limit: &str) -> u64 {
         let (entry, now) = (self.entry(name), self.directory.now());
-        let (at, limit) = entry.profile().limit(limit).unwrap();
-        let quota = limit.total.as_ref().unwrap();
+        let (at, limit) = entry.profile().limit(limit).expect("valid");
+        let quota = limit.total.as_ref().expect("valid");
         let spend = |_: &u64| {
             let charged = entry.named(at, |named| named.total.charge(quota, now, 1, Ticks::ZERO));
-            charged.unwrap().is_ok()
+            charged.expect("valid").is_ok()
         };
         (0..1_000_000).take_while(spend).count() as u64
     }
 
     fn put(&self, name: &str, declaration: &Declaration) -> Put {
-        self.directory.put(&tenant(name), declaration).unwrap()
+        self.directory
+            .put(&tenant(name), declaration)
+            .expect("valid")
     }
 }
 
@@ -116,7 +118,12 @@ fn a_tier_there_and_back_gives_nothing_back() {
         fixture.put("acme", &of(tier));
         let gained = fixture.drain("acme");
         admitted += gained;
-        let burst = fixture.entry("acme").profile().request.unwrap().burst();
+        let burst = fixture
+            .entry("acme")
+            .profile()
+            .request
+            .expect("valid")
+            .burst();
         assert!(admitted <= burst.max(5_000), "{admitted} at once");
         if tier == "free" {
             assert_eq!(gained, 0);
@@ -143,7 +150,7 @@ fn what_was_spent_under_an_old_entry_is_known_to_the_new_one() {
         "an old entry leads to the new one"
     );
     assert_eq!(fixture.drain("acme"), 10);
-    assert!(fixture.directory.current(&old).unwrap().is_current());
+    assert!(fixture.directory.current(&old).expect("valid").is_current());
 }
 
 #[test]
@@ -198,7 +205,7 @@ fn an_entry_that_gave_way_makes_no_buckets() {
     fixture
         .directory
         .set_state(&tenant("acme"), State::Trial)
-        .unwrap();
+        .expect("valid");
     assert!(old.named(0, |_| ()).is_err());
     assert!(fixture.entry("acme").named(0, |_| ()).is_ok());
     assert!(
@@ -212,8 +219,11 @@ fn a_state_is_obeyed_by_name_and_what_cannot_follow_is_refused() {
     let fixture = Fixture::shipped(&[("acme", of("free"))]);
     assert!(fixture.spend("acme", 10));
     let id = tenant("acme");
-    let put = fixture.directory.set_state(&id, State::Suspended).unwrap();
-    assert_eq!(put.before.unwrap().state(), State::Active);
+    let put = fixture
+        .directory
+        .set_state(&id, State::Suspended)
+        .expect("valid");
+    assert_eq!(put.before.expect("valid").state(), State::Active);
     assert_eq!(fixture.entry("acme").access(), Access::NONE);
     fixture.put("acme", &of("pro"));
     assert_eq!(
@@ -221,9 +231,15 @@ fn a_state_is_obeyed_by_name_and_what_cannot_follow_is_refused() {
         State::Suspended,
         "a tier is no resumption"
     );
-    fixture.directory.set_state(&id, State::Active).unwrap();
+    fixture
+        .directory
+        .set_state(&id, State::Active)
+        .expect("valid");
     assert_eq!(fixture.drain("acme"), 990, "1 000, of which 10 are spent");
-    let refused = fixture.directory.set_state(&id, State::Purged).unwrap_err();
+    let refused = fixture
+        .directory
+        .set_state(&id, State::Purged)
+        .expect_err("refused");
     assert_eq!(
         refused.to_string(),
         "tenant acme: purged is no state to set: purge the tenant"
@@ -232,7 +248,7 @@ fn a_state_is_obeyed_by_name_and_what_cannot_follow_is_refused() {
         .directory
         .set_state(&tenant("nobody"), State::Active);
     assert_eq!(
-        unknown.unwrap_err().to_string(),
+        unknown.expect_err("refused").to_string(),
         "tenant nobody is not known here"
     );
 }
@@ -243,9 +259,9 @@ fn purged_is_final_until_the_tenant_is_put_again_as_another_incarnation() {
     let id = tenant("acme");
     let old = fixture.entry("acme");
     assert_eq!(fixture.drain("acme"), 50);
-    let purged = fixture.directory.purge(&id).unwrap().after;
-    assert_eq!((purged.state(), purged.incarnation()), (State::Purged, 1));
-    let again = fixture.directory.purge(&id).unwrap();
+    let purged = fixture.directory.purge(&id).expect("valid").after;
+    assert_eq!((purged.state(), purged.incarnation()), (State::Purged, 2));
+    let again = fixture.directory.purge(&id).expect("valid");
     assert!(Arc::ptr_eq(&again.after, &purged));
     assert!(fixture.directory.set_state(&id, State::Active).is_err());
     fixture.directory.remove(&id);
@@ -266,7 +282,7 @@ fn purged_is_final_until_the_tenant_is_put_again_as_another_incarnation() {
 #[test]
 fn strangers_are_refused_or_unlimited_or_of_a_tier() {
     let refusing = Fixture::shipped(&[]);
-    let unknown = refusing.directory.resolve("x").unwrap_err();
+    let unknown = refusing.directory.resolve("x").expect_err("refused");
     assert_eq!(unknown.to_string(), "tenant: x is not known here");
 
     let open = Fixture::new(Vec::new(), Strangers::Unlimited, &[]);
@@ -274,7 +290,7 @@ fn strangers_are_refused_or_unlimited_or_of_a_tier() {
     assert!(Arc::ptr_eq(&open.entry("x"), &open.entry("y")));
     assert!(open.directory.is_empty());
 
-    let free = TierName::parse("free").unwrap();
+    let free = TierName::parse("free").expect("valid");
     let tiered = Fixture::new(
         Vec::new(),
         Strangers::Tier {
@@ -287,7 +303,7 @@ fn strangers_are_refused_or_unlimited_or_of_a_tier() {
     assert_eq!(tiered.entry("x").source(), Source::Stranger);
     for fixture in [refusing, open, tiered] {
         for wrong in ["", "*", "a b"] {
-            let refused = fixture.directory.resolve(wrong).unwrap_err();
+            let refused = fixture.directory.resolve(wrong).expect_err("refused");
             assert!(matches!(refused, Unresolved::Name(_)), "{wrong}: {refused}");
         }
     }
@@ -301,7 +317,7 @@ fn at_most(most: usize) -> Fixture {
             ..Overrides::default()
         },
     )];
-    let guest = TierName::parse("guest").unwrap();
+    let guest = TierName::parse("guest").expect("valid");
     Fixture::new(tiers, Strangers::Tier { tier: guest, most }, &[])
 }
 
@@ -381,7 +397,7 @@ fn followers_are_told_of_each_change_before_the_call_returns() {
     fixture
         .directory
         .set_state(&id, State::Maintenance)
-        .unwrap();
+        .expect("valid");
     fixture.put("acme", &of("free"));
     fixture.put("acme", &of("pro"));
     fixture.directory.remove(&id);
@@ -402,14 +418,14 @@ fn a_revision_is_all_or_nothing_and_leaves_alone_what_it_does_not_name() {
     fixture
         .directory
         .set_state(&tenant("b"), State::Suspended)
-        .unwrap();
+        .expect("valid");
     fixture.put("mine", &of("enterprise"));
     let halved = Overrides {
         request: quota(1, 60),
         ..Overrides::default()
     };
     let revision = |put: &[(&str, Declaration)]| Revision {
-        tiers: Tiers::new(vec![tier("free", halved.clone())]).unwrap(),
+        tiers: Tiers::new(vec![tier("free", halved.clone())]).expect("valid"),
         strangers: Strangers::Refuse,
         put: put
             .iter()
@@ -424,7 +440,7 @@ fn a_revision_is_all_or_nothing_and_leaves_alone_what_it_does_not_name() {
             ("a", of("pro")),
             ("y", of("silver")),
         ]))
-        .unwrap_err();
+        .expect_err("refused");
     let said: Vec<_> = wrong.iter().map(Refused::to_string).collect();
     assert_eq!(
         said,
@@ -439,7 +455,7 @@ fn a_revision_is_all_or_nothing_and_leaves_alone_what_it_does_not_name() {
     let revised = fixture
         .directory
         .revise(revision(&[("d", of("pro"))]))
-        .unwrap();
+        .expect("valid");
     let expected = Revised {
         put: 1,
         retiered: 1,
@@ -468,7 +484,7 @@ fn a_tenant_whose_tier_is_gone_keeps_what_it_had() {
         put: Vec::new(),
         remove: Vec::new(),
     });
-    assert_eq!(revised.unwrap().orphaned, 1);
+    assert_eq!(revised.expect("valid").orphaned, 1);
     assert_eq!(fixture.drain("acme"), 7);
 }
 
@@ -485,9 +501,9 @@ fn a_change_of_the_strangers_rule_reaches_those_who_are_there() {
             put: Vec::new(),
             remove: Vec::new(),
         };
-        fixture.directory.revise(revision).unwrap();
+        fixture.directory.revise(revision).expect("valid");
     };
-    let free = TierName::parse("free").unwrap();
+    let free = TierName::parse("free").expect("valid");
     rule(Strangers::Tier {
         tier: free.clone(),
         most: 10,
@@ -539,7 +555,7 @@ fn chargers_and_changers_in_real_threads_admit_a_burst_and_no_more() {
         fixture.put("acme", &of("enterprise"));
         chargers
             .into_iter()
-            .map(|charger| charger.join().unwrap())
+            .map(|charger| charger.join().expect("valid"))
             .sum()
     });
     assert!(admitted <= 5_000, "{admitted} at once");

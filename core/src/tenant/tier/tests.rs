@@ -2,7 +2,7 @@ use super::*;
 use crate::limit::Quota;
 
 fn name(name: &str) -> TierName {
-    TierName::parse(name).unwrap()
+    TierName::parse(name).expect("valid")
 }
 
 fn tier(of: &str, extends: Option<&str>) -> Tier {
@@ -68,9 +68,9 @@ fn a_tier_has_the_settings_of_those_it_extends_with_its_own_over_them() {
     let mut most = tier("most", Some("plus"));
     most.settings.request = Pace::unlimited();
     most.settings.cache_cap = Some(None);
-    let tiers = Tiers::new(vec![most, plus]).unwrap();
-    let pro = tiers.get(&name("pro")).unwrap().clone();
-    let most = tiers.get(&name("most")).unwrap();
+    let tiers = Tiers::new(vec![most, plus]).expect("valid");
+    let pro = tiers.get(&name("pro")).expect("valid").clone();
+    let most = tiers.get(&name("most")).expect("valid");
     let expected = Profile {
         tier: name("most"),
         request: None,
@@ -85,9 +85,9 @@ fn a_tier_has_the_settings_of_those_it_extends_with_its_own_over_them() {
 fn a_replaced_shipped_tier_is_replaced_for_those_that_extend_it() {
     let mut free = tier("free", None);
     free.settings.weight = Some(3);
-    let tiers = Tiers::new(vec![free, tier("trial", Some("free"))]).unwrap();
+    let tiers = Tiers::new(vec![free, tier("trial", Some("free"))]).expect("valid");
     for of in ["free", "trial"] {
-        let profile = tiers.get(&name(of)).unwrap();
+        let profile = tiers.get(&name(of)).expect("valid");
         assert_eq!((profile.weight, profile.request), (3, None));
     }
 }
@@ -106,7 +106,7 @@ fn every_wrong_tier_is_told_of_at_once() {
         tier("twice", None),
         tier("twice", None),
     ])
-    .unwrap_err();
+    .expect_err("refused");
     let said: Vec<_> = wrong.iter().map(BadTier::to_string).collect();
     assert_eq!(
         said,
@@ -129,10 +129,13 @@ fn a_tenant_is_resolved_over_its_tier_or_told_which_there_are() {
         weight: Some(9),
         ..Overrides::default()
     };
-    let profile = tiers.resolve(&name("pro"), &over).unwrap();
+    let profile = tiers.resolve(&name("pro"), &over).expect("valid");
     assert_eq!((profile.weight, &profile.overrides), (9, &over));
-    assert_eq!(profile.request, tiers.get(&name("pro")).unwrap().request);
-    let wrong = tiers.resolve(&name("gold"), &over).unwrap_err();
+    assert_eq!(
+        profile.request,
+        tiers.get(&name("pro")).expect("valid").request
+    );
+    let wrong = tiers.resolve(&name("gold"), &over).expect_err("refused");
     assert_eq!(
         wrong.to_string(),
         "no tier gold: expected one of enterprise, free, pro"
