@@ -13,12 +13,14 @@
 //! | `mistake` | how that is said |
 //! | `source` | the layers |
 //! | `schema`, `reference`, `effective` | what else comes from the table |
+//! | `tenancy` | who the tenants are |
 //! | `reload/*` | another file for a process that serves |
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use millpond_core::tenant::Strangers;
 use millpond_core::{cache, limit};
 
 use crate::telemetry::log;
@@ -33,6 +35,7 @@ mod reload;
 mod schema;
 mod source;
 mod table;
+mod tenancy;
 mod yaml;
 
 pub use form::{time, time_as_written};
@@ -42,9 +45,11 @@ pub use reference::reference;
 pub use reload::{Applied, InForce, Reloader};
 pub use schema::schema;
 pub use source::{DEFAULT_FILE, FILE_VARIABLE, Setting, Source, Sourced, settings};
+pub use tenancy::Tenancy;
 
 pub(crate) use form::whole;
 pub(crate) use reload::Watcher;
+pub(crate) use tenancy::{settings_as_written, settings_of};
 
 /// Where the cache listens on TCP unless told otherwise: this machine only.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7470);
@@ -109,6 +114,11 @@ pub struct Config {
     pub cache: cache::Config,
     /// The limits of tenants: how much is told apart and remembered.
     pub limits: limit::Config,
+    /// Who the tenants are. By default nobody is named, and nobody is limited.
+    pub tenancy: Tenancy,
+    /// Tenants that nobody named and that have buckets of their own, where they are of
+    /// a tier. Default 65 536, at about 160 bytes each.
+    pub max_unknown_tenants: usize,
     /// Threads that serve. Default one a core; at least 1.
     pub workers: usize,
     /// Connections open at once; more are closed as they arrive. Default 12 288; a
@@ -155,6 +165,8 @@ impl Default for Config {
             admin: Some(DEFAULT_ADMIN),
             cache: cache::Config::default(),
             limits: limit::Config::default(),
+            tenancy: Tenancy::default(),
+            max_unknown_tenants: Strangers::MOST,
             workers: table::cores(),
             max_connections: MOST_CONNECTIONS,
             max_calls: 16_384,

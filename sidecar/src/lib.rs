@@ -38,6 +38,7 @@ mod probe;
 mod rpc;
 mod sidecar;
 pub mod telemetry;
+mod tenancy;
 mod timer;
 mod worker;
 

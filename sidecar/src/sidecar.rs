@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use millpond_core::cache::lookup::Levels;
-use millpond_core::cache::{Pond, Sweeper};
+use millpond_core::cache::{Pond, ShareError, Sweeper};
 use millpond_core::clock::Clock;
 use millpond_core::limit::{self, Limiter};
 use millpond_core::tenant::{self, Directory};
@@ -34,6 +34,7 @@ use crate::rpc::{Cache, Common, Desk, Limits, Services};
 use crate::telemetry::calls::Calls;
 use crate::telemetry::metrics::{Configured, Observed, Sources};
 use crate::telemetry::trace::{self, Spans};
+use crate::tenancy::Tenants as Tenancy;
 use crate::worker::{Followed, Worker};
 
 mod bound;
@@ -99,6 +100,10 @@ pub enum StartError {
     Threads(io::Error),
     /// Traces cannot be sent as configured, for this reason.
     Tracing(String),
+    /// What tenants reserve is more than there is.
+    Shares(ShareError),
+    /// The tenants do not fit their tiers.
+    Tenants(Vec<tenant::Refused>),
 }
 
 impl fmt::Display for StartError {
@@ -134,6 +139,11 @@ impl fmt::Display for StartError {
             ),
             Self::Threads(error) => write!(f, "threads: {error}"),
             Self::Tracing(why) => f.write_str(why),
+            Self::Shares(error) => error.fmt(f),
+            Self::Tenants(refused) => {
+                let refused: Vec<_> = refused.iter().map(ToString::to_string).collect();
+                f.write_str(&refused.join("; "))
+            }
         }
     }
 }
@@ -154,8 +164,9 @@ impl Sidecar {
         let bound = Bound::new(&config)?;
         let addresses = bound.addresses.clone();
 
-        let pond = Pond::new(config.cache.clone());
-        let reloader = Reloader::new(&config, &pond);
+        let tenancy = Tenancy::start(&config)?;
+        let (pond, directory) = (Arc::clone(&tenancy.pond), Arc::clone(&tenancy.directory));
+        let reloader = Reloader::new(&config, &pond, &tenancy);
         let stages = Stages::serving();
         let places = Arc::new(Semaphore::new(config.max_connections));
         let refusals = Arc::new(Refusals::default());
@@ -171,7 +182,7 @@ impl Sidecar {
             }
         };
         let levels = Levels::new(Arc::clone(&pond), None);
-        let limiter = limiter(&config);
+        let limiter = Limiter::new(Arc::clone(&directory), config.limits);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -271,21 +282,11 @@ impl Sidecar {
             addresses,
             observed,
             reloader,
+            directory,
             shutdown: Shutdown(stages),
             control: Some(control),
         })
     }
-}
-
-/// The limits of the tenants, by the cache's clock. Nobody is named yet, and strangers
-/// are unlimited.
-fn limiter(config: &Config) -> Arc<Limiter> {
-    let tenants = tenant::Config {
-        clock: config.cache.clock.clone(),
-        ..tenant::Config::default()
-    };
-    let directory = Directory::new(tenants).expect("the tiers that ship fit each other");
-    Limiter::new(directory, config.limits)
 }
 
 /// What metrics tell of the configuration.
@@ -309,6 +310,7 @@ pub struct Running {
     addresses: Addresses,
     observed: Arc<Observed>,
     reloader: Reloader,
+    directory: Arc<Directory>,
     shutdown: Shutdown,
     control: Option<JoinHandle<Drained>>,
 }
@@ -354,6 +356,12 @@ impl Running {
     #[must_use]
     pub fn limiter(&self) -> &Arc<Limiter> {
         &self.observed.limiter
+    }
+
+    /// Its tenants.
+    #[must_use]
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.directory
     }
 
     /// Bytes of messages that are being received or handled, and of replies that are

@@ -14,6 +14,8 @@ use super::table::{CACHES, UNDECLARED, USUAL_GRACE};
 use crate::memory::{self, Allowed, ByteSize};
 use crate::rpc::limits::MAX_MESSAGE_BYTES;
 
+mod tenancy;
+
 pub(crate) fn check(reading: &mut Reading) {
     // A field that is wrong still has the value from before: what that says together
     // with others helps nobody.
@@ -30,6 +32,7 @@ pub(crate) fn check(reading: &mut Reading) {
         listeners(reading);
     }
     exposed(reading);
+    tenancy::check(reading, &wrong);
     memory(reading);
     if reading.config.drain > USUAL_GRACE {
         warn(

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::mistake::inside;
 use super::reading::Reading;
+use super::table::tenancy::{self, LIMIT, LIMITS, SaidLimit, TENANTS, TIERS, UNKNOWN_TENANTS};
 use super::table::{API_VERSION, CACHES, Field, GROUPS, POLICY, PROCESS, UNDECLARED, VERSION_KEY};
 use millpond_core::cache::Policy;
 
@@ -37,7 +38,63 @@ impl Reading {
             let _ = writeln!(page, "  {}:", quoted(name.as_str()));
             self.policy_lines(&mut page, "    ", &inside(CACHES, name.as_str()), policy);
         }
+        self.tenancy_lines(&mut page);
         page
+    }
+
+    /// Tiers and tenants as they were said: what they inherit stands in the tier.
+    fn tenancy_lines(&self, page: &mut String) {
+        let said = &self.tenancy;
+        let unknown = format!("{UNKNOWN_TENANTS}: {}", said.unknown.as_str());
+        // Writing to a String does not fail.
+        let _ = writeln!(page, "{unknown:COLUMN$} # {}", self.place(UNKNOWN_TENANTS));
+        let tiers = said.tiers.iter().map(|(name, said)| (name.as_str(), said));
+        let tenants = said
+            .tenants
+            .iter()
+            .map(|(name, said)| (name.as_str(), said));
+        self.said_lines(page, TIERS, tiers.collect());
+        self.said_lines(page, TENANTS, tenants.collect());
+    }
+
+    fn said_lines(
+        &self,
+        page: &mut String,
+        mapping: &'static str,
+        all: Vec<(&str, &tenancy::Said)>,
+    ) {
+        if !all.is_empty() {
+            let _ = writeln!(page, "{mapping}:");
+        }
+        for (name, said) in all {
+            let path = inside(mapping, name);
+            let _ = writeln!(page, "  {}:", quoted(name));
+            let mut said = said.clone();
+            for field in tenancy::of(mapping) {
+                if !field.slot.show(&mut said).is_empty() {
+                    self.line(page, "    ", field, &inside(&path, field.name), &mut said);
+                }
+            }
+            if !said.over.limits.is_empty() {
+                let _ = writeln!(page, "    {LIMITS}:");
+            }
+            for limit in &said.over.limits {
+                let path = inside(&inside(&path, LIMITS), limit.name.as_str());
+                let _ = writeln!(page, "      {}:", quoted(limit.name.as_str()));
+                let mut said = SaidLimit::of(limit);
+                for field in LIMIT.iter() {
+                    if !field.slot.show(&mut said).is_empty() {
+                        self.line(
+                            page,
+                            "        ",
+                            field,
+                            &inside(&path, field.name),
+                            &mut said,
+                        );
+                    }
+                }
+            }
+        }
     }
 
     fn policy_lines(&self, page: &mut String, indent: &str, path: &str, mut policy: Policy) {

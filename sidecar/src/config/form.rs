@@ -10,15 +10,19 @@ use serde_json::Value as Json;
 
 mod address;
 mod number;
+mod rate;
 mod size;
 mod socket;
+mod tenancy;
 mod time;
 mod word;
 
 pub(crate) use address::{Address, Endpoint};
 pub(crate) use number::{Count, Ratio};
+pub(crate) use rate::Rate;
 pub(crate) use size::{Amount, Size};
 pub(crate) use socket::SocketPath;
+pub(crate) use tenancy::{Maybe, Moment, OrNone, StateName, Switch, Tier};
 pub(crate) use time::{Time, shown};
 pub use time::{time, time_as_written};
 pub(crate) use word::{Filter, Word};

@@ -16,12 +16,15 @@ use millpond_core::cache::{CacheName, Policy};
 use super::form::Wrong;
 use super::mistake::{DOCUMENT, Mistake, Place, cut, inside, nearest};
 use super::source::Said;
+use super::table::tenancy::{TENANCY, TENANTS, TIERS, UNKNOWN_TENANTS};
 use super::table::{
     API_VERSION, CACHES, Field, GROUPS, LEAST_IN_FLIGHT, POLICY, PROCESS, UNDECLARED, VERSION_KEY,
 };
 use super::yaml::{self, Entry, Node, Value};
 use super::{CONNECTION, Config, LEAST_CONNECTIONS, MOST_CONNECTIONS, across};
 use crate::memory::default_budget;
+
+pub(crate) mod tenancy;
 
 /// What a configuration comes to.
 #[derive(Clone, Debug)]
@@ -36,6 +39,8 @@ pub struct Reading {
     pub warnings: Vec<Mistake>,
     /// Where each field was said that was said.
     pub(crate) places: HashMap<String, Place>,
+    /// Tiers and tenants as they were said.
+    pub(crate) tenancy: tenancy::Raw,
 }
 
 impl Reading {
@@ -52,6 +57,7 @@ impl Reading {
             unknown: Vec::new(),
             warnings: Vec::new(),
             places: HashMap::new(),
+            tenancy: tenancy::Raw::default(),
         };
         if let Some((name, bytes)) = file {
             let (root, mistakes) = yaml::read(name, bytes);
@@ -150,6 +156,12 @@ impl Reading {
             self.config.cache.undeclared = policy;
         } else if name == CACHES {
             self.caches(&entry.node);
+        } else if name == TIERS {
+            self.tiers(&entry.node);
+        } else if name == TENANTS {
+            self.tenants(&entry.node);
+        } else if name == UNKNOWN_TENANTS {
+            self.unknown_tenants(&entry.node);
         } else if GROUPS.iter().any(|(group, _)| *group == name) {
             let mut config = self.config.clone();
             let fields = PROCESS.iter().filter(|field| field.group == name);
@@ -165,7 +177,14 @@ impl Reading {
                 .filter(|field| field.group.is_empty())
                 .map(|field| field.name)
                 .chain(GROUPS.iter().map(|(group, _)| *group))
-                .chain([UNDECLARED, CACHES, VERSION_KEY]);
+                .chain([
+                    UNDECLARED,
+                    CACHES,
+                    TIERS,
+                    TENANTS,
+                    UNKNOWN_TENANTS,
+                    VERSION_KEY,
+                ]);
             self.unknown(DOCUMENT, entry, names.collect());
         }
     }
@@ -348,9 +367,19 @@ fn elsewhere(path: &str, key: &str) -> Option<String> {
     let of_caches = POLICY
         .iter()
         .map(|field| (field.name, format!("{CACHES}.(name).{}", field.name)));
-    let top = [UNDECLARED, CACHES].map(|name| (name, name.to_owned()));
+    let of_tenants = TENANCY.iter().map(|field| {
+        let group = if field.group.is_empty() {
+            TENANTS
+        } else {
+            field.group
+        };
+        (field.name, format!("{group}.(name).{}", field.name))
+    });
+    let top =
+        [UNDECLARED, CACHES, TIERS, TENANTS, UNKNOWN_TENANTS].map(|name| (name, name.to_owned()));
     of_the_process
         .chain(of_caches)
+        .chain(of_tenants)
         .chain(top)
         .find(|(name, at)| *name == key && *at != inside(path, key))
         .map(|(_, at)| at)

@@ -3,9 +3,11 @@
 use std::fmt::Write;
 
 use millpond_core::cache::Policy;
+use millpond_core::tenant::Tiers;
 
 use super::Config;
 use super::source::{DEFAULT_FILE, FILE_VARIABLE};
+use super::table::tenancy::{LIMIT, TENANCY, TENANTS, TIERS, UNKNOWN_TENANTS};
 use super::table::{CACHES, Field, GROUPS, POLICY, PROCESS, UNDECLARED};
 
 const HEAD: &str = "\
@@ -14,7 +16,8 @@ const HEAD: &str = "\
 <!-- Written from the table in sidecar/src/config/table.rs; the test `the_reference_says_what_the_table_says` says how. -->
 
 Millpond runs without any. What there is to say is said in a YAML file, in the environment or by flags, and each lies
-over the one before: **defaults, file, environment, flags**. Policies of caches are said in the file alone.
+over the one before: **defaults, file, environment, flags**. Policies of caches, tiers and tenants are said in the file
+alone.
 
 ```yaml
 apiVersion: millpond/v1
@@ -28,6 +31,16 @@ caches:
   prices:
     fresh: 1s
     mode: observe
+tiers:
+  gold:
+    extends: pro
+    rate: 500/s
+    burst: 2000
+    limits:
+      exports: {rate: 10/h, burst: 2}
+tenants:
+  acme: {tier: gold, cache_reserve: 16MiB}
+unknown_tenants: free
 ```
 
 ";
@@ -48,6 +61,8 @@ field yet does not end in a crash loop. Any other mistake refuses the start, wit
 - **Times** are `250ms`, `30s`, `5m`, `1h30m`, `2d`, or `0`. A number without a unit is refused.
 - **Bytes** are `512MiB`, `512Mi` as Kubernetes writes it, or a plain number; `memory` and `in_flight` also `50%` of the
   container's limit (of the machine's memory where there is none).
+- **Rates** are `100/min`, `5000/s`, `10/h`, `1/30s`, or `unlimited`; what may be spent at once is said beside them, as
+  `burst`.
 - **Addresses** are an IP address and a port; `localhost` is 127.0.0.1; port 0 picks a free one; `off` listens nowhere.
 - What readers of YAML 1.1 make of unquoted words means the same: `true` is `on`, `false` is `off`. Quotes never matter.
 - One document, UTF-8, at most 1 MiB. Anchors and aliases work; keys given twice are refused, merge keys (`<<`) are
@@ -67,6 +82,15 @@ Policies come into force at once, for caches in use and those to come, without t
 - `mode` and `early_refresh` hold for the next read. `max_value` is asked when a value is stored.
 - A lease ends when it was granted to end, and a load may be stored for the `max_load` under which it began.
 - A mode that an operator switched (`millpond mode`) stays switched.
+
+Tiers, tenants and `unknown_tenants` come into force at once too:
+
+- What a tenant has spent stays spent, whatever its rate becomes: a tier there and back gives nothing back.
+- A tenant of which the file says what it said before is left as it is. What an operator put or switched stands until
+  the file says something else of that very tenant; then the file holds. A state that the file no longer says is
+  `active` again.
+- A tenant that the file no longer names is one that nobody named. One that was purged stays purged.
+- A tenant that an operator put in a tier that is no longer there keeps what it had.
 
 `log.filter` comes into force at once too. Everything else takes effect when the process starts; a change is logged as waiting for a restart.
 
@@ -111,10 +135,48 @@ pub fn reference() -> String {
         let expected = slot.expected();
         let _ = writeln!(page, "| `{name}` | {doc} | {expected} | {here} | {there} |");
     }
+    tenants(&mut page);
     page.push('\n');
     page.push_str(CHECKING.trim_end());
     page.push('\n');
     page
+}
+
+fn tenants(page: &mut String) {
+    let shipped: Vec<_> = Tiers::shipped()
+        .iter()
+        .map(|tier| format!("`{}`", tier.tier))
+        .collect();
+    // Writing to a String does not fail.
+    let _ = writeln!(
+        page,
+        "\n## Tenants\n\n`{TIERS}` has settings that many tenants share, by name; `{TENANTS}` names tenants, each with its tier and what it \
+         has over it.\n`{UNKNOWN_TENANTS}` says what becomes of all others: `refuse`, `unlimited` (which holds unless it is said), or the \
+         name of the tier\nthey are of. {} ship; a tier of the same name replaces one. What a tenant does not say is as its tier says it, \
+         what a tier does not say as the one it extends, and else nothing is limited.\n",
+        shipped.join(", ")
+    );
+    page.push_str("| field | of | | takes |\n|---|---|---|---|\n");
+    for field in TENANCY.iter() {
+        let of = match field.group {
+            "" => "both".to_owned(),
+            group => format!("`{group}`"),
+        };
+        let (name, doc, expected) = (field.name, field.doc, field.slot.expected());
+        let _ = writeln!(page, "| `{name}` | {of} | {doc} | {expected} |");
+    }
+    page.push_str(
+        "\n### Their limits\n\n`limits` inside a tier or a tenant has limits beside the tenant's own, by name. One replaces the tier's of the \
+         same name whole.\n\n| field | | takes |\n|---|---|---|\n",
+    );
+    for field in LIMIT.iter() {
+        let (name, doc, expected) = (field.name, field.doc, field.slot.expected());
+        let _ = writeln!(page, "| `{name}` | {doc} | {expected} |");
+    }
+    page.push_str(
+        "\n`class`, `weight`, `without_store` and a `scope` other than `pod` are checked and told, \
+         and nothing acts on them yet.\n",
+    );
 }
 
 fn of_process(page: &mut String, field: &Field<Config>, defaults: &mut Config) {

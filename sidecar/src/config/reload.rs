@@ -1,6 +1,6 @@
 //! Another configuration for a sidecar that serves: all of a file, or none of it.
 //!
-//! Policies come into force at once, and the log's filter where the process logs by
+//! Policies and tenants come into force at once, and the log's filter where the process logs by
 //! itself; whatever a process takes only when it starts is named as waiting for a
 //! restart. A file with a mistake changes nothing: the last good one stays in force, and
 //! what is wrong is logged once for each content.
@@ -19,14 +19,16 @@ use std::time::Duration;
 
 use millpond_core::cache::Pond;
 use millpond_core::clock::Time;
+use millpond_core::tenant::Strangers;
 use parking_lot::Mutex;
 use tracing::{info, warn};
 
-use super::Config;
 use super::reading::Reading;
 use super::source::{Source, Sourced, bytes_of, hash};
 use super::table::PROCESS;
+use super::{Config, Tenancy};
 use crate::telemetry::log;
+use crate::tenancy::Tenants;
 
 mod watch;
 
@@ -75,6 +77,7 @@ struct Inner {
     /// What the process was started with.
     running: Config,
     pond: Arc<Pond>,
+    tenants: Arc<Tenants>,
     /// The log of a process that is ours.
     log: OnceLock<log::Handle>,
     /// Whoever reads the file holds it meanwhile, however long the disk takes.
@@ -92,6 +95,8 @@ struct State {
     refused: u64,
     errors: Vec<String>,
     after_restart: Vec<String>,
+    /// What the file that is obeyed says of tenants.
+    tenancy: Tenancy,
 }
 
 /// What was seen of the file.
@@ -131,7 +136,7 @@ impl Identity {
 
 impl Reloader {
     /// For a sidecar that was started with `running`.
-    pub(crate) fn new(running: &Config, pond: &Arc<Pond>) -> Self {
+    pub(crate) fn new(running: &Config, pond: &Arc<Pond>, tenants: &Arc<Tenants>) -> Self {
         let Sourced { source, hash } = running.source.clone().unwrap_or_else(|| Sourced {
             source: Source::default(),
             hash: None,
@@ -140,6 +145,7 @@ impl Reloader {
             source,
             running: running.clone(),
             pond: Arc::clone(pond),
+            tenants: Arc::clone(tenants),
             log: OnceLock::new(),
             looks: Mutex::default(),
             state: Mutex::new(State {
@@ -149,6 +155,7 @@ impl Reloader {
                 refused: 0,
                 errors: Vec::new(),
                 after_restart: Vec::new(),
+                tenancy: running.tenancy.clone(),
             }),
         }))
     }
@@ -271,6 +278,16 @@ impl Inner {
                 warn!("configuration: {odd}");
             }
         }
+        // Its tenants can still not be had: then nothing else of it holds either.
+        let mut tenancy = reading.config.tenancy.clone();
+        if let Strangers::Tier { most, .. } = &mut tenancy.strangers {
+            *most = self.running.max_unknown_tenants;
+        }
+        let before = self.state.lock().tenancy.clone();
+        if let Err(errors) = self.tenants.revise(tenancy.clone(), &before) {
+            return self.refuse(looks, found, errors);
+        }
+        self.state.lock().tenancy = tenancy;
         Ok(self.obey(looks, found, reading))
     }
 

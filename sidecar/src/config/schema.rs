@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::Config;
+use super::table::tenancy::{self, LIMIT, LIMITS, SaidLimit, TENANTS, TIERS, UNKNOWN_TENANTS};
 use super::table::{API_VERSION, CACHES, Field, GROUPS, POLICY, PROCESS, UNDECLARED, VERSION_KEY};
 use millpond_core::cache::Policy;
 
@@ -38,6 +39,7 @@ pub fn schema() -> Json {
             "additionalProperties": mapping("A policy", policy(Policy::declared())),
         }),
     );
+    properties.extend(of_tenants());
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "millpond.yaml",
@@ -46,6 +48,57 @@ pub fn schema() -> Json {
         "additionalProperties": false,
         "properties": properties,
     })
+}
+
+fn of_tenants() -> [(String, Json); 3] {
+    let name = "^[a-z0-9._-]{1,64}$";
+    let by_name = |doc: &str, pattern: &str, of: Json| {
+        json!({
+            "description": doc,
+            "type": ["object", "null"],
+            "propertyNames": { "pattern": pattern },
+            "additionalProperties": of,
+        })
+    };
+    let mut unsaid = SaidLimit::default();
+    let limit = LIMIT.iter().map(|field| property(field, &mut unsaid));
+    let limit = mapping("A limit beside the tenant's own", limit.collect());
+    let limits = by_name("Limits by name", name, limit);
+    let settings = |doc, of| {
+        let mut unsaid = tenancy::Said::default();
+        let fields = tenancy::of(of).map(|field| property(field, &mut unsaid));
+        let mut settings = mapping(doc, fields.collect());
+        settings["properties"][LIMITS] = limits.clone();
+        settings
+    };
+    let mut tenant = settings("A tenant", TENANTS);
+    tenant["type"] = json!("object");
+    tenant["required"] = json!(["tier"]);
+    let unknown = json!({
+        "description": "What becomes of tenants that are not named: `refuse`, `unlimited`, or the tier they are of.",
+        "type": "string",
+        "pattern": name,
+        "default": "unlimited",
+    });
+    [
+        (
+            TIERS.to_owned(),
+            by_name(
+                "Settings that many tenants share",
+                name,
+                settings("A tier", TIERS),
+            ),
+        ),
+        (
+            TENANTS.to_owned(),
+            by_name(
+                "The tenants that are named",
+                "^[A-Za-z0-9._-]{1,128}$",
+                tenant,
+            ),
+        ),
+        (UNKNOWN_TENANTS.to_owned(), unknown),
+    ]
 }
 
 fn policy(mut defaults: Policy) -> Map<String, Json> {
@@ -68,7 +121,9 @@ fn property<T>(field: &Field<T>, defaults: &mut T) -> (String, Json) {
     let default = field.default_in(defaults);
     if field.has_plain_default() {
         schema["description"] = json!(format!("{}.", field.doc));
-        schema["default"] = json!(default);
+        if !default.is_empty() {
+            schema["default"] = json!(default);
+        }
     } else {
         schema["description"] = json!(format!("{}. Default: {default}.", field.doc));
     }
@@ -102,7 +157,17 @@ mod tests {
         }
         let of_process = PROCESS.iter().map(Field::path);
         let mut expected: Vec<_> = of_process
-            .chain([VERSION_KEY, UNDECLARED, CACHES].map(str::to_owned))
+            .chain(
+                [
+                    VERSION_KEY,
+                    UNDECLARED,
+                    CACHES,
+                    TIERS,
+                    TENANTS,
+                    UNKNOWN_TENANTS,
+                ]
+                .map(str::to_owned),
+            )
             .collect();
         described.sort();
         expected.sort();

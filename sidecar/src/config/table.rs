@@ -15,6 +15,8 @@ use super::form::{
 };
 use crate::telemetry::log;
 
+pub(crate) mod tenancy;
+
 /// The version of the document, and the key it stands under.
 pub(crate) const API_VERSION: &str = "millpond/v1";
 pub(crate) const VERSION_KEY: &str = "apiVersion";
@@ -267,6 +269,15 @@ fn process() -> Vec<Field<Config>> {
             "Tags a tenant has over its caches; beyond it the oldest goes with its entries. About 150 bytes each",
         ),
     ];
+    fields.push(Field::new(
+        limit("unknown_tenants"),
+        Count {
+            most: 16_777_216,
+            auto: None,
+        },
+        |config: &mut Config| &mut config.max_unknown_tenants,
+        "Tenants that nobody named and that have buckets of their own, where `unknown_tenants` is a tier; beyond it new ones share one. About 160 bytes each",
+    ));
     fields.extend(said_and_sent());
     fields
 }

@@ -7,6 +7,7 @@ mod layers;
 mod mistakes;
 mod process;
 mod reload;
+mod tenants;
 mod yaml;
 
 use millpond_sidecar::config::{Reading, Source};

@@ -12,7 +12,7 @@ const ROWS: &[Row] = &[
         "",
         "memmory: 1Gi",
         "2:1",
-        "memmory: unknown key, much like memory; expected one of listen, socket, probe, admin, memory, in_flight, workers, drain, limits, log, tracing, undeclared, caches, apiVersion",
+        "memmory: unknown key, much like memory; expected one of listen, socket, probe, admin, memory, in_flight, workers, drain, unknown_limits, limits, log, tracing, undeclared, caches, tiers, tenants, unknown_tenants, apiVersion",
     ),
     (
         "",
@@ -66,7 +66,7 @@ const ROWS: &[Row] = &[
         "",
         "fresh: 3s",
         "2:1",
-        "fresh: unknown key, much like caches.(name).fresh; expected one of listen, socket, probe, admin, memory, in_flight, workers, drain, limits, log, tracing, undeclared, caches, apiVersion",
+        "fresh: unknown key, much like caches.(name).fresh; expected one of listen, socket, probe, admin, memory, in_flight, workers, drain, unknown_limits, limits, log, tracing, undeclared, caches, tiers, tenants, unknown_tenants, apiVersion",
     ),
     (
         "",
@@ -102,7 +102,7 @@ const ROWS: &[Row] = &[
         "limits",
         "calls_per_conection: 10",
         "3:3",
-        "limits.calls_per_conection: unknown key, much like calls_per_connection; expected one of connections, calls_per_connection, loads, waiters, caches, tags_per_tenant, patience, ping_every",
+        "limits.calls_per_conection: unknown key, much like calls_per_connection; expected one of connections, calls_per_connection, loads, waiters, caches, tags_per_tenant, unknown_tenants, patience, ping_every",
     ),
     (
         "log",

@@ -72,7 +72,7 @@ pub fn time_as_written(time: Duration) -> String {
     shown(time)
 }
 
-fn parse(text: &str) -> Result<Duration, Wrong> {
+pub(super) fn parse(text: &str) -> Result<Duration, Wrong> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }

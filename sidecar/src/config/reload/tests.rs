@@ -1,9 +1,11 @@
 //! Looks, by hand: what the watcher does each second.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 
 use millpond_core::cache::{CacheName, Policy};
+use millpond_core::tenant::{self, Directory, State};
 
 use super::*;
 
@@ -12,10 +14,20 @@ struct Folder {
     path: PathBuf,
     reloader: Reloader,
     pond: Arc<Pond>,
+    tenants: Arc<Tenants>,
 }
 
 fn fresh(seconds: u64) -> String {
     format!("apiVersion: millpond/v1\ncaches:\n  users: {{fresh: {seconds}s}}\n")
+}
+
+fn no_tenants(pond: &Arc<Pond>) -> Arc<Tenants> {
+    let config = tenant::Config {
+        strangers: Strangers::Refuse,
+        ..tenant::Config::default()
+    };
+    let directory = Directory::new(config).unwrap();
+    Arc::new(Tenants::new(directory, Arc::clone(pond), HashMap::new()))
 }
 
 impl Folder {
@@ -28,11 +40,13 @@ impl Folder {
         let reading = source.read().unwrap();
         assert_eq!(reading.mistakes, []);
         let pond = Pond::new(reading.config.cache.clone());
-        let reloader = Reloader::new(&reading.config, &pond);
+        let tenants = no_tenants(&pond);
+        let reloader = Reloader::new(&reading.config, &pond, &tenants);
         Self {
             path,
             reloader,
             pond,
+            tenants,
         }
     }
 
@@ -220,7 +234,7 @@ fn what_is_no_file_is_not_waited_for() {
 fn without_a_file_there_is_nothing_to_reload() {
     let config = Config::default();
     let pond = Pond::new(config.cache.clone());
-    let reloader = Reloader::new(&config, &pond);
+    let reloader = Reloader::new(&config, &pond, &no_tenants(&pond));
     assert!(reloader.reload().is_err());
     assert_eq!(reloader.state().refused, 0);
     let cache = CacheName::parse("users").unwrap();
@@ -236,7 +250,7 @@ fn environment_and_flags_stay_over_a_file_that_changes() {
     let source = source.with_flag("--workers", "workers", "3".into());
     let running = source.read().unwrap().config;
     assert_eq!((running.drain.as_secs(), running.workers), (7, 3));
-    let reloader = Reloader::new(&running, &folder.pond);
+    let reloader = Reloader::new(&running, &folder.pond, &folder.tenants);
     folder.write(&format!("{}drain: 9s\nworkers: 4\n", fresh(2)));
     assert_eq!(
         reloader.reload(),
@@ -284,4 +298,62 @@ fn what_is_in_force_is_told_while_the_file_is_read() {
     drop(reading);
     let ended = at_all(move || waiting.map(|thread| thread.join().is_ok()));
     assert_eq!(ended, Some([true, true]));
+}
+
+#[test]
+fn what_an_operator_did_stands_until_the_file_says_something_else_of_that_tenant() {
+    let of = |acme: &str, other: &str| {
+        format!("apiVersion: millpond/v1\ntenants:\n  acme: {acme}\n  other: {other}\n")
+    };
+    let folder = Folder::with("tenants", "apiVersion: millpond/v1\n");
+    let obeyed = |text: &str| {
+        folder.write(text);
+        folder.reloader.reload().unwrap()
+    };
+    let entry = |name: &str| folder.tenants.directory.resolve(name).unwrap();
+    obeyed(&of("{tier: free}", "{tier: free}"));
+    assert_eq!(entry("acme").profile().tier.as_str(), "free");
+    let acme = entry("acme").id().clone();
+    folder
+        .tenants
+        .directory
+        .set_state(&acme, State::Suspended)
+        .unwrap();
+    obeyed(&of("{tier: free}", "{tier: pro}"));
+    assert_eq!(entry("acme").state(), State::Suspended, "nothing new of it");
+    obeyed(&of("{tier: pro}", "{tier: pro, state: suspended}"));
+    assert_eq!(
+        entry("acme").state(),
+        State::Suspended,
+        "nothing is said of its state"
+    );
+    assert_eq!(entry("acme").profile().tier.as_str(), "pro");
+    assert_eq!(entry("other").state(), State::Suspended);
+    obeyed(&of("{tier: pro, state: active}", "{tier: pro}"));
+    assert_eq!(entry("acme").state(), State::Active);
+    assert_eq!(
+        entry("other").state(),
+        State::Active,
+        "what suspended it is gone"
+    );
+    obeyed("apiVersion: millpond/v1\nunknown_tenants: refuse\n");
+    assert!(folder.tenants.directory.resolve("acme").is_err());
+}
+
+#[test]
+fn a_file_that_is_refused_changes_no_tenant() {
+    let good = "apiVersion: millpond/v1\ntenants: {acme: {tier: free}}\n";
+    let folder = Folder::with("tenants-refused", "apiVersion: millpond/v1\n");
+    folder.write(good);
+    folder.reloader.reload().unwrap();
+    for wrong in [
+        "tenants: {acme: {tier: gold}}",
+        "tenants: {}\ncaches: {a: {fresh: 1}}",
+    ] {
+        folder.write(&format!("apiVersion: millpond/v1\n{wrong}\n"));
+        let refused = folder.reloader.reload().unwrap_err();
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        let acme = folder.tenants.directory.resolve("acme").unwrap();
+        assert_eq!(acme.profile().tier.as_str(), "free");
+    }
 }
