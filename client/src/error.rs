@@ -54,6 +54,12 @@ pub enum Error<E = Infallible> {
         /// What the sidecar said.
         message: String,
     },
+    /// The tenant is in maintenance: the sidecar is there and answers so. Nobody loads
+    /// for it meanwhile, directly neither. It passes; ask again later.
+    Maintenance {
+        /// What the sidecar said.
+        message: String,
+    },
     /// The version that was asked for by `at_least` was issued by another process,
     /// or another run of the sidecar, and cannot be confirmed here. Only for reads
     /// that load nothing: those that load do so for themselves.
@@ -121,6 +127,7 @@ impl<E> Error<E> {
             Self::BadField(bad) => Error::BadField(bad),
             Self::Rejected { message } => Error::Rejected { message },
             Self::Denied { message } => Error::Denied { message },
+            Self::Maintenance { message } => Error::Maintenance { message },
             Self::Unconfirmed { message } => Error::Unconfirmed { message },
             Self::Unavailable { message } => Error::Unavailable { message },
             #[cfg(feature = "json")]
@@ -168,6 +175,9 @@ impl<E: fmt::Display> Error<E> {
             Self::Denied { message } => Error::Denied {
                 message: message.clone(),
             },
+            Self::Maintenance { message } => Error::Maintenance {
+                message: message.clone(),
+            },
             Self::Unconfirmed { message } => Error::Unconfirmed {
                 message: message.clone(),
             },
@@ -199,6 +209,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Self::BadField(bad) => bad.fmt(f),
             Self::Rejected { message } => write!(f, "refused: {message}"),
             Self::Denied { message } => write!(f, "denied: {message}"),
+            Self::Maintenance { message } => write!(f, "in maintenance: {message}"),
             Self::Unconfirmed { message } => write!(f, "unconfirmed: {message}"),
             Self::Unavailable { message } => write!(f, "sidecar unavailable: {message}"),
             #[cfg(feature = "json")]

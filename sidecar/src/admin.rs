@@ -16,6 +16,7 @@
 //! | `routes` | which path is answered by what |
 //! | `service` | `AdminService` |
 //! | `stats`, `json`, `explain` | what is told |
+//! | `tenants` | who the tenants are, and the receipt of a purge |
 //! | `switches` | modes that end by themselves |
 //! | `hot` | the keys read most |
 //! | `changes` | what changed, for `Stats` and for the audit log |
@@ -26,12 +27,14 @@ use std::sync::Arc;
 use millpond_core::cache::Pond;
 use millpond_core::cache::lookup::Levels;
 use millpond_core::clock::Time;
+use millpond_core::tenant::Directory;
 use tokio::sync::watch;
 
 use crate::config::Reloader;
 use crate::drain::Shutdown;
 use crate::rpc::Common;
 use crate::telemetry::metrics::Observed;
+use crate::tenancy::Tenants;
 
 pub(crate) mod changes;
 mod console;
@@ -44,6 +47,7 @@ mod routes;
 mod service;
 mod stats;
 mod switches;
+mod tenants;
 
 use changes::Changes;
 use hot::HotKeys;
@@ -61,6 +65,8 @@ struct Parts {
     common: Common,
     hot: Arc<HotKeys>,
     reloader: Reloader,
+    directory: Arc<Directory>,
+    tenancy: Arc<Tenants>,
     changes: Arc<Changes>,
     switches: Switches,
     started: Time,
@@ -75,6 +81,7 @@ impl Admin {
         common: Common,
         hot: Arc<HotKeys>,
         reloader: Reloader,
+        tenancy: Arc<Tenants>,
     ) -> Self {
         let pond = Arc::clone(&observed.pond);
         let changes = Arc::new(Changes::new(pond.clock().clone()));
@@ -85,6 +92,8 @@ impl Admin {
             common,
             hot,
             reloader,
+            directory: Arc::clone(&tenancy.directory),
+            tenancy,
             switches: Switches::new(Arc::clone(&pond), Arc::clone(&changes)),
             changes,
             started: pond.clock().precise(),

@@ -24,9 +24,11 @@ mod oversized;
 mod reply;
 mod services;
 mod status;
+mod tenants;
 mod write;
 
 pub(crate) use cache::Cache;
 pub(crate) use call::Desk;
 pub(crate) use limit::Limits;
 pub(crate) use services::{Common, Services};
+pub(crate) use tenants::{Closings, Tenants};

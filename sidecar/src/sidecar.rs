@@ -30,7 +30,7 @@ use crate::config::{Config, Reloader, Watcher};
 use crate::drain::{Drained, Shutdown, Stages};
 use crate::listen::accept::{Dispatch, Refusals};
 use crate::listen::connection::Serving;
-use crate::rpc::{Cache, Common, Desk, Limits, Services};
+use crate::rpc::{Cache, Closings, Common, Desk, Limits, Services, Tenants};
 use crate::telemetry::calls::Calls;
 use crate::telemetry::metrics::{Configured, Observed, Sources};
 use crate::telemetry::trace::{self, Spans};
@@ -198,6 +198,7 @@ impl Sidecar {
         let budget = Budget::new(config.in_flight, config.workers);
         let (mut calls, mut shares) = (Vec::new(), Vec::new());
         let mut workers = Vec::new();
+        let mut closings = Vec::new();
         for number in 0..config.workers.max(1) {
             let counted = Arc::new(Calls::new(pond.clock().clone(), traces.clone()));
             let share = Share::of(&budget);
@@ -208,9 +209,12 @@ impl Sidecar {
                 stages: own.clone(),
                 patience: config.patience,
             };
+            let told = Closings::default();
+            let tenants = Tenants::new(Arc::clone(&directory), told.clone());
+            closings.push(told);
             let sampler = Sampler::new(Arc::clone(&hot), Arc::clone(&pond));
             let desk = Arc::new(desk);
-            let cache = Cache::new(levels.clone(), Arc::clone(&desk), sampler);
+            let cache = Cache::new(levels.clone(), tenants, Arc::clone(&desk), sampler);
             let limits = Limits::new(Arc::clone(&limiter), desk);
             let serving = Serving::new(Services::new(cache, limits, &common), &config);
             let all = stages.clone();
@@ -220,6 +224,7 @@ impl Sidecar {
             shares.push(share);
             workers.push(worker);
         }
+        Closings::follow(&directory, closings);
         let sweeper = Sweeper::start(&pond).map_err(StartError::Threads)?;
         let limits = limit::Sweeper::start(&limiter).map_err(StartError::Threads)?;
         let watcher = Watcher::start(reloader.clone()).map_err(StartError::Threads)?;
@@ -249,6 +254,7 @@ impl Sidecar {
             common.clone(),
             hot,
             reloader.clone(),
+            tenancy,
         );
         let control = Control {
             bound,

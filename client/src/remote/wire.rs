@@ -142,8 +142,16 @@ pub(super) fn refusal(reply: v1::GetReply) -> Reply {
     })
 }
 
+/// Why a tenant is refused. Says of `UNAVAILABLE` that a sidecar answered it.
+const REASON: &str = "millpond-reason";
+const MAINTENANCE: &str = "tenant_maintenance";
+
 pub(super) fn error(status: Status) -> Error {
     let message = status.message().to_owned();
+    let reason = status.metadata().get(REASON);
+    if reason.is_some_and(|reason| reason.as_encoded_bytes() == MAINTENANCE.as_bytes()) {
+        return Error::Maintenance { message };
+    }
     match status.code() {
         // Only a position that this sidecar cannot confirm is answered so.
         Code::FailedPrecondition => Error::Unconfirmed { message },
@@ -261,6 +269,18 @@ mod tests {
             };
             assert_eq!(kind, expected, "{code}");
         }
+    }
+
+    #[test]
+    fn a_tenant_in_maintenance_is_no_sidecar_that_is_away() {
+        let mut status = Status::unavailable("so");
+        let maintenance = MAINTENANCE.parse().expect("it is ASCII");
+        status.metadata_mut().insert(REASON, maintenance);
+        let message = "so".to_owned();
+        assert_eq!(error(status.clone()), Error::Maintenance { message });
+        let later = "tenant_asleep".parse().expect("it is ASCII");
+        status.metadata_mut().insert(REASON, later);
+        assert!(matches!(error(status), Error::Unavailable { .. }));
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use millpond_client::{Error, Millpond, OnUnavailable, RemoteConfig, TenantCache};
+use millpond_client::{Error, Held, Millpond, OnUnavailable, RemoteConfig, TenantCache};
+use millpond_core::tenant::State;
 
 use crate::proxy::Proxy;
-use crate::venue::{Loads, Venue, in_time, some, text};
+use crate::venue::{Down, Loads, Venue, in_time, some, text};
 
 /// Longer than any test waits.
 pub(crate) const FOR_EVER: Duration = Duration::from_secs(3_000);
@@ -240,6 +241,35 @@ async fn a_read_whose_connection_breaks_under_it_goes_out_again() {
         loads.open();
         assert_eq!(follower.await.expect("no panic"), some("Ada"));
         assert!(leader.await.expect("no panic").is_ok());
+    })
+    .await;
+}
+
+/// The sidecar is there and says no: nobody takes it for one that is away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_in_maintenance_is_loaded_for_by_nobody() {
+    in_time(async {
+        let far = Far::loading_directly().await;
+        let acme = far.users.get("42").await;
+        assert_eq!(acme, Ok(Held::Nothing));
+        let accepted = far.proxy.accepted();
+        far.venue.put(State::Maintenance);
+        let loads = Loads::free();
+        let maintenance = |error: Error<Down>| match error {
+            Error::Maintenance { message } => message,
+            other => panic!("{other:?}"),
+        };
+        let read = far.users.get_or_load("42", loads.of("never")).await;
+        let message = maintenance(read.expect_err("it is refused"));
+        assert!(message.contains("maintenance"), "{message}");
+        let read = far.users.get_or_load("42", loads.of("never")).await;
+        maintenance(read.expect_err("it is refused"));
+        assert_eq!(loads.begun(), 0, "nor directly");
+        // On the connection that was there all along.
+        far.venue.put(State::Active);
+        let other = far.users.get_or_load("42", loads.of("Ada")).await;
+        assert_eq!(text(other), some("Ada"));
+        assert_eq!(far.proxy.accepted(), accepted);
     })
     .await;
 }

@@ -9,7 +9,8 @@ use millpond_client::clock::{Clock, ManualClock};
 use millpond_client::{
     EmbeddedConfig, Entropy, Error, Item, Loaded, Millpond, Policy, RemoteConfig, TenantCache,
 };
-use millpond_core::cache::{CacheName, Config, Pond, Totals};
+use millpond_core::cache::{CacheName, Config, Pond, TenantId, Totals};
+use millpond_core::tenant::State;
 use millpond_sidecar::{Running, Sidecar, Socket};
 use tokio::sync::watch;
 
@@ -137,6 +138,14 @@ impl Venue {
     }
 
     /// Ends the sidecar.
+    /// Puts the tenant `acme` in a state.
+    pub(crate) fn put(&self, state: State) {
+        let sidecar = self.sidecar.as_ref().expect("there is a sidecar");
+        let acme = TenantId::parse("acme").expect("the name is one");
+        let set = sidecar.directory().set_state(&acme, state);
+        set.expect("it may be in it");
+    }
+
     pub(crate) fn stop(&mut self) {
         drop(self.sidecar.take());
     }

@@ -40,6 +40,8 @@ pub(super) struct Act<'a> {
     pub(super) of: &'a str,
     pub(super) before: &'a dyn fmt::Display,
     pub(super) after: &'a dyn fmt::Display,
+    /// Who did it, as they call themselves; may be empty.
+    pub(super) actor: &'a str,
     /// In the words of who did it; may be empty.
     pub(super) why: &'a str,
     /// From where; `None`: by itself.
@@ -71,16 +73,17 @@ impl Changes {
             of,
             before,
             after,
+            actor,
             why,
             peer,
         } = act;
         let from = peer.map_or_else(|| "itself".to_owned(), |peer| peer.to_string());
-        info!(target: "audit", action = kind, of, %before, %after, why, peer = from, "changed");
+        info!(target: "audit", action = kind, of, %before, %after, actor, why, peer = from, "changed");
         let mut what = format!("{of}: {before} → {after}");
-        if !why.is_empty() {
-            what.push_str(" (");
-            what.push_str(why);
-            what.push(')');
+        let by = [*actor, *why].map(str::trim);
+        let by: Vec<_> = by.into_iter().filter(|part| !part.is_empty()).collect();
+        if !by.is_empty() {
+            what.push_str(&format!(" ({})", by.join(": ")));
         }
         self.note(kind, what);
     }

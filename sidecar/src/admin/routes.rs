@@ -172,6 +172,7 @@ async fn drain(admin: &Admin, peer: SocketAddr, request: &Request<Incoming>) -> 
         of: "sidecar",
         before: &stats::stage(before),
         after: &stats::stage(after),
+        actor: "",
         why: "POST /drain",
         peer: Some(peer),
     });

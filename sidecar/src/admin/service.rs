@@ -18,7 +18,7 @@ use super::{explain, stats};
 /// Bytes of a message; the longest that is asked for is a key with its names.
 pub(super) const MAX_MESSAGE_BYTES: usize = 16 << 10;
 /// Bytes of an operator's reason.
-const MAX_WHY: usize = 256;
+pub(super) const MAX_WHY: usize = 256;
 /// The longest a mode may last before it ends by itself.
 const MAX_LASTS: Duration = Policy::MAX_TIME;
 /// Keys told where no number is asked for.
@@ -30,17 +30,17 @@ const MAX_KEYS: u32 = 100;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
-fn peer<T>(request: &Request<T>) -> Option<SocketAddr> {
+pub(super) fn peer<T>(request: &Request<T>) -> Option<SocketAddr> {
     request.extensions().get::<Peer>().map(|peer| peer.0)
 }
 
-type Reply<T> = Result<Response<T>, Status>;
+pub(super) type Reply<T> = Result<Response<T>, Status>;
 
-fn bad(error: impl std::fmt::Display) -> Status {
+pub(super) fn bad(error: impl std::fmt::Display) -> Status {
     Status::invalid_argument(error.to_string())
 }
 
-fn tenant(name: &str) -> Result<TenantId, Status> {
+pub(super) fn tenant(name: &str) -> Result<TenantId, Status> {
     TenantId::parse(name).map_err(bad)
 }
 
@@ -50,13 +50,20 @@ fn cache(name: &str) -> Result<CacheName, Status> {
 
 /// It is written to logs, which others read line by line.
 fn why(why: String) -> Result<String, Status> {
-    if why.len() > MAX_WHY {
-        let size = why.len();
-        return Err(bad(format_args!("why: {size} bytes, limit {MAX_WHY}")));
+    line("why", why, MAX_WHY)
+}
+
+/// A line of at most `most` bytes.
+pub(super) fn line(field: &str, text: String, most: usize) -> Result<String, Status> {
+    let size = text.len();
+    if size > most {
+        return Err(bad(format_args!("{field}: {size} bytes, limit {most}")));
     }
-    match why.find(char::is_control) {
-        Some(at) => Err(bad(format_args!("why: byte {at} is a control character"))),
-        None => Ok(why),
+    match text.find(char::is_control) {
+        Some(at) => Err(bad(format_args!(
+            "{field}: byte {at} is a control character"
+        ))),
+        None => Ok(text),
     }
 }
 
@@ -159,6 +166,7 @@ impl AdminService for Admin {
             of: tenant.as_str(),
             before: &"held",
             after: &"invalidated",
+            actor: "",
             why: &why,
             peer,
         });
@@ -171,6 +179,37 @@ impl AdminService for Admin {
             version: Bytes::copy_from_slice(&self.pond().position(version).encode()),
             durability: durability.into(),
         }))
+    }
+
+    async fn list_tenants(
+        &self,
+        request: Request<v1::ListTenantsRequest>,
+    ) -> Reply<v1::ListTenantsReply> {
+        self.tenants_listed(&request.into_inner())
+    }
+
+    async fn put_tenant(
+        &self,
+        request: Request<v1::PutTenantRequest>,
+    ) -> Reply<v1::PutTenantReply> {
+        let peer = peer(&request);
+        self.tenant_put(request.into_inner(), peer).await
+    }
+
+    async fn set_tenant_state(
+        &self,
+        request: Request<v1::SetTenantStateRequest>,
+    ) -> Reply<v1::SetTenantStateReply> {
+        let peer = peer(&request);
+        self.tenant_state_set(request.into_inner(), peer)
+    }
+
+    async fn purge_tenant(
+        &self,
+        request: Request<v1::PurgeTenantRequest>,
+    ) -> Reply<v1::PurgeTenantReply> {
+        let peer = peer(&request);
+        self.tenant_purged(request.into_inner(), peer).await
     }
 
     async fn reload_config(
@@ -198,6 +237,7 @@ impl AdminService for Admin {
             of: "file",
             before: &before.hash,
             after: &after.hash,
+            actor: "",
             why: if in_force {
                 "asked for"
             } else {

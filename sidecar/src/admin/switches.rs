@@ -109,6 +109,7 @@ impl Switches {
             of: word.cache.as_str(),
             before: &name(switched.before),
             after: &after,
+            actor: "",
             why: &word.why,
             peer: word.peer,
         });
@@ -148,6 +149,7 @@ async fn end(
             of: cache.as_str(),
             before: &name(switched.before),
             after: &name(switched.after),
+            actor: "",
             why: "its time is over",
             peer: None,
         });

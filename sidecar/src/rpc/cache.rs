@@ -1,14 +1,18 @@
 //! `millpond.v1.CacheService` on core's cache.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use millpond_core::cache::lookup::Levels;
 use millpond_core::cache::{Lease, Pond, Scope};
 use millpond_proto::v1;
 use tonic::Status;
 
 use super::call::{Asked, Desk, Making, Reply, Unary};
+use super::tenants::Tenants;
 use super::{fill, get, get_many, limits, oversized, status, write};
 use crate::admin::hot::Sampler;
 use crate::telemetry::calls::{Call, Method};
@@ -21,16 +25,18 @@ const REVISION: u32 = 1;
 #[derive(Clone, Debug)]
 pub(crate) struct Cache {
     pub(super) levels: Levels,
+    pub(super) tenants: Tenants,
     pub(super) timer: Timer,
     pub(super) desk: Arc<Desk>,
     pub(super) sampler: Arc<Sampler>,
 }
 
 impl Cache {
-    pub(crate) fn new(levels: Levels, desk: Arc<Desk>, sampler: Sampler) -> Self {
+    pub(crate) fn new(levels: Levels, tenants: Tenants, desk: Arc<Desk>, sampler: Sampler) -> Self {
         let timer = Timer::new(levels.pond().clock().clone());
         Self {
             levels,
+            tenants,
             timer,
             desk,
             sampler: Arc::new(sampler),
@@ -45,6 +51,25 @@ impl Cache {
         self.pond()
             .scope_named(tenant, cache)
             .map_err(status::scope)
+    }
+
+    /// Waits as long as the sidecar serves, and the tenant may read. What is to be had
+    /// at once is had whatever comes meanwhile.
+    pub(super) async fn while_allowed<T>(
+        &self,
+        tenant: &str,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, Status> {
+        let mut answer = pin!(self.desk.while_serving(answer));
+        // Most answers are: they need not watch anything.
+        if let Some(answer) = answer.as_mut().now_or_never() {
+            return answer;
+        }
+        tokio::select! {
+            biased;
+            refused = self.tenants.closed(tenant) => Err(refused),
+            answer = answer => answer,
+        }
     }
 
     fn hello(&self) -> v1::HelloReply {

@@ -11,6 +11,7 @@ use tonic::Status;
 use super::cache::Cache;
 use super::call::Reply;
 use super::limits::MAX_FILLS;
+use super::tenants::Need;
 use super::{fields, reply, status};
 
 struct Settling {
@@ -32,7 +33,14 @@ pub(super) async fn fill(
         .enumerate()
         .map(|(at, fill)| checked(at, fill))
         .collect::<Result<Vec<_>, _>>()?;
+    let permitted = cache.tenants.permit(&request.tenant, Need::Write);
     let scope = cache.scope(&request.tenant, &request.cache)?;
+    if let Err(refused) = permitted {
+        for Settling { key, grant, .. } in fills {
+            cache.levels.fill(&scope, &key, grant, Fill::GivenUp).await;
+        }
+        return Err(refused);
+    }
 
     let mut too_large = None;
     let mut outcomes = Vec::with_capacity(fills.len());
@@ -114,6 +122,7 @@ pub(super) fn renew(
 ) -> Result<Reply<v1::RenewReply>, Status> {
     fields::key(&request.key)?;
     let grant = grant(request.lease.as_ref()).ok_or_else(|| status::bad("lease", "is missing"))?;
+    cache.tenants.permit(&request.tenant, Need::Load)?;
     let scope = cache.scope(&request.tenant, &request.cache)?;
 
     let pond = cache.pond();

@@ -11,6 +11,7 @@ use super::call::Reply;
 use super::deadline::Patience;
 use super::fields;
 use super::reply;
+use super::tenants::{self, Need};
 use crate::telemetry::calls::Call;
 
 pub(super) async fn get(
@@ -24,7 +25,9 @@ pub(super) async fn get(
     let load = fields::load(request.load)?;
     fields::key(&request.key)?;
     fields::min_version(pond, "min_version", &request.min_version)?;
+    let access = cache.tenants.permit(&request.tenant, Need::Read)?;
     let scope = cache.scope(&request.tenant, &request.cache)?;
+    let (asked, load) = (load, tenants::load(load, access));
 
     cache.sampler.read(&scope, &request.key);
     let want = Want {
@@ -35,7 +38,8 @@ pub(super) async fn get(
     };
     let timer = call.waiting(&cache.timer);
     let answer = cache.levels.get(&timer, &scope, &request.key, want);
-    let answer = cache.desk.while_serving(answer).await?;
+    let answer = cache.while_allowed(&request.tenant, answer).await?;
+    let answer = cache.tenants.obeyed(&request.tenant, asked, answer)?;
     call.answered(&scope, &request.key, &answer);
     let mut leases = Vec::new();
     let message = reply::reply(pond, answer, &mut leases);

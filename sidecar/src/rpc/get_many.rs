@@ -23,6 +23,7 @@ use super::call::Reply;
 use super::deadline::Patience;
 use super::get::deadline;
 use super::limits::{MAX_KEYS, MAX_MESSAGE_BYTES};
+use super::tenants::{self, Need};
 use super::{fields, reply, status};
 use crate::telemetry::calls::Call;
 
@@ -42,7 +43,9 @@ pub(super) async fn get_many(
         let field = format_args!("keys[{at}].min_version");
         fields::min_version(pond, field, &wanted.min_version)?;
     }
+    let access = cache.tenants.permit(&request.tenant, Need::Read)?;
     let scope = cache.scope(&request.tenant, &request.cache)?;
+    let (asked, load) = (load, tenants::load(load, access));
 
     let want = Want {
         load,
@@ -60,7 +63,12 @@ pub(super) async fn get_many(
         .collect();
     let timer = call.waiting(&cache.timer);
     let answers = answers(&timer, lookups);
-    let answers = cache.desk.while_serving(answers).await?;
+    let answers = cache.while_allowed(&request.tenant, answers).await?;
+    let obeyed = |answer| cache.tenants.obeyed(&request.tenant, asked, answer);
+    let answers = answers
+        .into_iter()
+        .map(|answer| answer.map(obeyed).transpose());
+    let answers: Vec<_> = answers.collect::<Result<_, _>>()?;
     for (wanted, answer) in request.keys.iter().zip(&answers) {
         if let Some(answer) = answer {
             call.answered(&scope, &wanted.key, answer);

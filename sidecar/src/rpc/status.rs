@@ -6,8 +6,11 @@ use bytes::Bytes;
 use http::HeaderMap;
 use millpond_core::cache::{BadField, ScopeError, WriteError};
 use millpond_core::limit::CallError;
+use millpond_core::tenant::{State, Unresolved};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
+
+use super::tenants;
 
 /// A field is wrong: `what` says how, with its limit and what was found.
 pub(super) fn bad(field: impl fmt::Display, what: impl fmt::Display) -> Status {
@@ -53,6 +56,38 @@ pub(super) fn scope(error: ScopeError) -> Status {
         ScopeError::Field(error) => bad_field(error),
         ScopeError::TooManyCaches(error) => Status::resource_exhausted(error.to_string()),
     }
+}
+
+/// Says why a tenant is refused, where the code alone does not: `UNAVAILABLE` is also
+/// what a sidecar is that cannot be reached.
+const REASON: &str = "millpond-reason";
+
+/// What a tenant in this state may not do.
+pub(super) fn tenant(state: State) -> Status {
+    let code = if state.passes() {
+        Code::Unavailable
+    } else {
+        Code::PermissionDenied
+    };
+    let what = format!("tenant: is in state {state}, which does not allow this");
+    because(Status::new(code, what), tenants::reason(state))
+}
+
+/// A tenant that is none.
+pub(super) fn unresolved(error: Unresolved) -> Status {
+    match error {
+        Unresolved::Name(error) => bad_field(error),
+        other => because(
+            Status::permission_denied(other.to_string()),
+            tenants::UNKNOWN,
+        ),
+    }
+}
+
+fn because(mut status: Status, reason: &'static str) -> Status {
+    let reason = MetadataValue::from_static(reason);
+    status.metadata_mut().insert(REASON, reason);
+    status
 }
 
 pub(super) fn write(error: WriteError) -> Status {

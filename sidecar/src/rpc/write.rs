@@ -12,6 +12,7 @@ use tonic::Status;
 use super::cache::Cache;
 use super::call::Reply;
 use super::limits::{MAX_KEYS, MAX_SETTLE};
+use super::tenants::Need;
 use super::{fields, reply, status};
 
 pub(super) async fn set(
@@ -25,7 +26,17 @@ pub(super) async fn set(
         None => None,
         Some(bytes) => Some(fields::version("if_version", bytes)?),
     };
+    let permitted = cache.tenants.permit(&request.tenant, Need::Write);
     let scope = cache.scope(&request.tenant, &request.cache)?;
+    if let Err(refused) = permitted {
+        // That it was set says that what is held is no longer right.
+        let (keys, how) = ([request.key], Invalidation::default());
+        cache
+            .levels
+            .invalidate(&scope, Target::Keys(&keys), how)
+            .await;
+        return Err(refused);
+    }
 
     // Another process's version is held by nobody here.
     if over.is_some_and(|over| over.boot != pond.boot()) {
@@ -64,6 +75,7 @@ pub(super) async fn invalidate(
             format_args!("{}, limit {}", settle.as_millis(), MAX_SETTLE.as_millis()),
         ));
     }
+    cache.tenants.permit(&request.tenant, Need::Nothing)?;
     let scope = cache.scope(&request.tenant, &request.cache)?;
 
     let target = match &listed {

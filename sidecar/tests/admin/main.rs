@@ -6,6 +6,7 @@ mod draining;
 mod explaining;
 mod listening;
 mod telling;
+mod tenants;
 
 #[path = "../wire/process.rs"]
 #[expect(dead_code, reason = "the cache's own tests use the rest")]

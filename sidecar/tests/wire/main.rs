@@ -17,4 +17,5 @@ mod process;
 mod raw;
 mod services;
 mod support;
+mod tenants;
 mod volume;
