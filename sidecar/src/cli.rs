@@ -22,6 +22,7 @@ mod reload;
 mod serve;
 mod set;
 mod span;
+mod tenant;
 mod terminal;
 mod top;
 
@@ -38,6 +39,7 @@ use exit::{Failure, Status};
   millpond demo                          in 20 seconds, what it promises
   millpond top                           what it does now
   millpond explain key acme users 42     why it answers as it does
+  millpond tenant suspend acme           refuse a tenant's calls, until it is resumed
   millpond check millpond.yaml           all that is wrong with a configuration, in one run
   millpond bench --zipf 100000           what that costs on this machine
   millpond help serve                    every option, with its environment variable")]
@@ -56,6 +58,7 @@ enum Command {
     Set(set::Set),
     Invalidate(invalidate::Invalidate),
     Mode(mode::Mode),
+    Tenant(tenant::Tenant),
     Explain(explain::Explain),
     Top(top::Top),
     Reload(reload::Reload),
@@ -77,6 +80,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Set(set) => set::run(set),
         Command::Invalidate(invalidate) => invalidate::run(invalidate),
         Command::Mode(mode) => mode::run(mode),
+        Command::Tenant(tenant) => tenant::run(tenant),
         Command::Explain(explain) => explain::run(explain),
         Command::Top(top) => return top::run(&top),
         Command::Reload(reload) => reload::run(reload),

@@ -250,3 +250,86 @@ fn a_flag_that_takes_a_time_says_so() {
     }
     assert!(times >= 3, "{times}");
 }
+
+#[test]
+fn a_tenant_is_put_suspended_resumed_and_purged() {
+    let (sidecar, admin) = sidecar();
+    let run = |arguments: &[&str]| {
+        let line = [&["tenant"], arguments].concat();
+        said(&cache(&sidecar, admin, &line))
+    };
+    assert_eq!(
+        run(&["list"]),
+        (Some(0), "no tenant is known here\n".to_owned())
+    );
+    let put = ["put", "acme", "--tier", "pro", "--set", "rate=500/s"];
+    let told = "acme: not known, now pro, active, in this sidecar\n".to_owned();
+    assert_eq!(run(&put), (Some(0), told));
+    let (status, told) = run(&["list"]);
+    assert_eq!(status, Some(0));
+    let words: Vec<_> = told.split_whitespace().collect();
+    assert_eq!(
+        words,
+        [
+            "acme", "pro", "active", "500", "in", "1s,", "at", "once", "1000"
+        ]
+    );
+
+    let held = cache(&sidecar, admin, &["set", "acme", "users", "42", "Ada"]);
+    assert_eq!(held.status.code(), Some(0));
+    let told = "acme: pro, active, now pro, suspended, in this sidecar\n".to_owned();
+    assert_eq!(
+        run(&["suspend", "acme", "--why", "unpaid"]),
+        (Some(0), told)
+    );
+    let get = ["get", "acme", "users", "42"];
+    assert_eq!(
+        cache(&sidecar, admin, &get).status.code(),
+        Some(4),
+        "refused"
+    );
+    assert_eq!(run(&["state", "acme", "maintenance"]).0, Some(0));
+    assert_eq!(
+        cache(&sidecar, admin, &get).status.code(),
+        Some(4),
+        "and not away"
+    );
+    assert_eq!(run(&["resume", "acme"]).0, Some(0));
+    assert_eq!(cache(&sidecar, admin, &get).status.code(), Some(0));
+
+    let (status, told) = run(&["show", "acme", "--json"]);
+    let told: Value = serde_json::from_str(&told).expect("one JSON value, and nothing else");
+    assert_eq!(
+        (status, &told["settings"]["rate"]),
+        (Some(0), &"500/s".into())
+    );
+    assert_eq!(told["source"], "operator");
+    let (status, told) = run(&["show", "nobody"]);
+    assert_eq!(status, Some(1), "{told}");
+
+    let (status, told) = run(&["purge", "acme"]);
+    assert_eq!(status, Some(4), "it is served: {told}");
+    let purge = ["purge", "acme", "--force", "--why", "ticket 7", "--json"];
+    let (status, told) = run(&purge);
+    let receipt: Value = serde_json::from_str(&told).expect("one JSON value, and nothing else");
+    assert_eq!(
+        (status, &receipt["entries"]),
+        (Some(0), &1.into()),
+        "{receipt}"
+    );
+    assert_eq!(receipt["not_verified"], Value::Array(Vec::new()));
+    let (status, told) = run(&["resume", "acme"]);
+    assert_eq!(status, Some(4), "{told}");
+    assert!(told.contains("put it again to begin anew"), "{told}");
+
+    for wrong in [
+        &["put", "acme", "--tier", "gold"][..],
+        &["put", "acme", "--tier", "pro", "--set", "rate=fast"],
+        &["put", "acme", "--tier", "pro", "--set", "rate"],
+        &["state", "acme", "purged"],
+        &["suspend", "a b"],
+    ] {
+        let (status, told) = run(wrong);
+        assert_eq!(status, Some(2), "{told}");
+    }
+}
