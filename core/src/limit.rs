@@ -13,6 +13,7 @@
 //! - `reservation`: tokens held until the real cost is known.
 //! - `grant`: tokens handed to processes that decide by themselves, as whoever grants
 //!   accounts for them.
+//! - `handle`: one tenant in hand.
 //! - `sweeper`: what is done from time to time.
 //! - `granted`: tokens in the hands of a process that decides by itself.
 //!
@@ -24,6 +25,7 @@ mod call;
 mod gcra;
 mod grant;
 mod granted;
+mod handle;
 pub(crate) mod keys;
 mod ledger;
 mod levels;
@@ -39,6 +41,7 @@ pub use call::{Call, CallError, Charge, Decider, Decision, Standing, UnknownLimi
 pub use gcra::Receipt;
 pub use grant::{Ask, Given, GrantError, Grants, LEAST_TIME};
 pub use granted::{Granted, Report};
+pub use handle::{Denial, Handle};
 pub use levels::MAX_CHARGES;
 pub use limiter::{Acquired, Config, Figures, Level, Limiter, SettleError, Settlement, Turn};
 pub use quota::{BadQuota, Quota, Ticks};

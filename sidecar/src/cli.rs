@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod acquire;
 mod bench;
 mod bytes;
 mod check;
@@ -57,6 +58,7 @@ enum Command {
     Get(get::Get),
     Set(set::Set),
     Invalidate(invalidate::Invalidate),
+    Acquire(acquire::Acquire),
     Mode(mode::Mode),
     Tenant(tenant::Tenant),
     Explain(explain::Explain),
@@ -79,6 +81,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Get(get) => get::run(get),
         Command::Set(set) => set::run(set),
         Command::Invalidate(invalidate) => invalidate::run(invalidate),
+        Command::Acquire(acquire) => acquire::run(acquire),
         Command::Mode(mode) => mode::run(mode),
         Command::Tenant(tenant) => tenant::run(tenant),
         Command::Explain(explain) => explain::run(explain),

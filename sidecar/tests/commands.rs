@@ -3,7 +3,13 @@
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
+use millpond_core::clock::{Clock, ManualClock, Time};
+use millpond_core::limit::Quota;
+use millpond_core::tenant::{
+    Declaration, LimitName, NamedQuota, Overrides, Pace, TenantId, TierName,
+};
 use millpond_sidecar::{Config, Running, Sidecar};
 use serde_json::Value;
 
@@ -325,4 +331,68 @@ fn the_room_of_a_cache_that_runs_already_is_not_made_up() {
     let sized = ["--addr", &address, "--capacity-entries", "5"];
     let output = millpond(&address, &[&bench[..], &sized].concat(), b"");
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+#[test]
+fn tokens_are_acquired_and_a_denial_has_a_status_of_its_own() {
+    let mut config = Config::on_free_ports();
+    let clock = ManualClock::starting_at(Time::ZERO.after(Duration::from_secs(1_000)));
+    config.cache.clock = Clock::Manual(clock);
+    let sidecar = Sidecar::start(config).expect("it starts");
+    let sms = NamedQuota {
+        per_key: Quota::per_second(1, 2).ok(),
+        ..NamedQuota::new(LimitName::parse("sms").expect("valid"))
+    };
+    let declaration = Declaration {
+        overrides: Overrides {
+            request: Pace::of(1, Duration::from_secs(1), 3),
+            limits: vec![sms],
+            ..Overrides::default()
+        },
+        ..Declaration::of(TierName::parse("free").expect("valid"))
+    };
+    let tenant = TenantId::parse("acme").expect("valid");
+    let put = sidecar.limiter().directory().put(&tenant, &declaration);
+    put.expect("it is valid");
+    let (at, admin) = (address(&sidecar), sidecar.admin().expect("it listens"));
+
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it is text");
+    let first = text(done(&at, &["acquire", "acme"]));
+    assert_eq!(
+        first,
+        "allowed\nbucket   the tenant's own: 2 of 3 left, 1 every 1.000 s, full in 1.000 s\n"
+    );
+    let keyed = ["acquire", "acme", "sms", "--key", "u", "--json"];
+    let reply: Value = serde_json::from_slice(&done(&at, &keyed)).expect("it is JSON");
+    assert_eq!(reply["allowed"], true);
+    assert_eq!(reply["decided_by"]["limit"], "sms");
+    let peek = ["acquire", "acme", "--cost", "2", "--peek"];
+    let output = millpond(&at, &peek, b"");
+    assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
+    assert!(text(output.stdout).starts_with("denied: try again in 1.000 s\n"));
+    assert_eq!(status(&at, &["acquire", "acme", "--cost", "4"]), Some(5));
+    assert_eq!(status(&at, &["acquire", "acme", "fax"]), Some(4));
+    assert_eq!(status(&at, &["acquire", "acme", "Fax"]), Some(2));
+    let nobody = ["acquire", "acme", "--addr", "http://127.0.0.1:1"];
+    assert_eq!(status(&at, &nobody), Some(3));
+    let held = text(done(&at, &["acquire", "acme", "--hold", "5s"]));
+    assert!(held.contains("\nheld     "), "{held}");
+
+    let admin = admin.to_string();
+    let explain = [
+        "explain", "limit", "acme", "sms", "--key", "u", "--admin", &admin,
+    ];
+    let told = text(done(&at, &explain));
+    assert_eq!(
+        told,
+        "denied: the tenant's own bucket has no token for another 1.000 s\n\n\
+         tenant   active, of tier free\n\
+         bucket   sms, this key: 1 of 2 left, 1 every 1.000 s, full in 1.000 s\n\
+         bucket   own: 0 of 3 left, 1 every 1.000 s, full in 3.000 s\n"
+    );
+    let as_json = [&explain[..], &["--json"]].concat();
+    let told: Value = serde_json::from_slice(&done(&at, &as_json)).expect("it is JSON");
+    assert_eq!(told["buckets"][1]["remaining"], 0);
+    let unknown = ["explain", "limit", "acme", "fax", "--admin", &admin];
+    assert_eq!(status(&at, &unknown), Some(4));
 }

@@ -399,7 +399,7 @@ impl Limiter {
     }
 
     /// A call that comes again so late finds the tokens there, by a clock that lags.
-    fn retry_after(&self, after: Ticks) -> Duration {
+    pub(super) fn retry_after(&self, after: Ticks) -> Duration {
         after.to_duration() + self.directory.clock().lag()
     }
 

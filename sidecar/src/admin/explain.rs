@@ -14,6 +14,8 @@ use millpond_proto::v1::explain_reply;
 
 use super::stats::milliseconds;
 
+pub(super) mod limit;
+
 /// What nobody uses has no story.
 pub(super) fn unused() -> v1::ExplainReply {
     v1::ExplainReply {
@@ -48,6 +50,7 @@ pub(super) fn explain(pond: &Pond, scope: &Arc<Scope>, key: &[u8]) -> v1::Explai
         cache: None,
         events: events.into_iter().map(|(_, event)| event).collect(),
         key_hash: pond.pseudonym(scope, key),
+        limit: None,
     }
 }
 

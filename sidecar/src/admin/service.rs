@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use millpond_core::cache::lookup::Durability;
 use millpond_core::cache::{CacheName, Invalidation, Mode, Policy, TenantId, check_key};
+use millpond_core::limit::CallError;
 use millpond_proto::v1;
 use millpond_proto::v1::admin_service_server::AdminService;
 use tonic::{Request, Response, Status};
@@ -75,6 +76,16 @@ impl AdminService for Admin {
 
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Reply<v1::ExplainReply> {
         let request = request.into_inner();
+        if let Some(asked) = &request.limit {
+            let limiter = &self.0.observed.limiter;
+            let told = explain::limit::explain(limiter, &request.tenant, asked);
+            return told.map(Response::new).map_err(|wrong| match wrong {
+                CallError::UnknownLimit { .. } | CallError::UnknownTenant { .. } => {
+                    Status::not_found(wrong.to_string())
+                }
+                _ => bad(wrong),
+            });
+        }
         let (tenant, cache) = (tenant(&request.tenant)?, cache(&request.cache)?);
         check_key(&request.key).map_err(bad)?;
         let pond = self.pond();

@@ -7,6 +7,8 @@ use clap::Args;
 use millpond_client::{ADDR_VARIABLE, Error, Millpond, RemoteConfig, TenantCache};
 use millpond_sidecar::{DEFAULT_LISTEN, DEFAULT_SOCKET};
 
+use tonic::transport::{Channel, Endpoint};
+
 use super::exit::Failure;
 
 /// Which cache.
@@ -57,6 +59,37 @@ impl Connection {
             let pond = self.connect().await?;
             let cache = pond.cache(cache)?.tenant(tenant)?;
             Ok(call(cache).await?)
+        })
+    }
+
+    /// Runs `call` on the bare connection, with how long it may take: `beside` the
+    /// time that the sidecar has to answer.
+    pub(crate) fn run_raw<T>(
+        &self,
+        beside: Duration,
+        call: impl AsyncFnOnce(Channel, Duration) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| format!("threads: {error}"))?;
+        runtime.block_on(async {
+            let asked = self.addr.as_deref().filter(|addr| !addr.is_empty());
+            let address = asked.map_or_else(default_address, str::to_owned);
+            // Its form is checked as for every other call.
+            RemoteConfig::new(&address).map_err(Failure::usage)?;
+            let timeout = Duration::from_millis(self.timeout_ms);
+            let endpoint = Endpoint::from_shared(address.clone())
+                .map_err(Failure::usage)?
+                .connect_timeout(timeout);
+            let channel = endpoint.connect().await.map_err(|error| {
+                let cause = std::error::Error::source(&error);
+                let cause = cause.map_or_else(|| error.to_string(), ToString::to_string);
+                Failure::unavailable(format_args!(
+                    "{address}: {cause}; --addr or {ADDR_VARIABLE} says where it is"
+                ))
+            })?;
+            call(channel, timeout.saturating_add(beside)).await
         })
     }
 

@@ -13,7 +13,8 @@ pub(crate) const STATUSES: &str = "Exit status:
   1  failed; for get: no value is held
   2  the command line is wrong
   3  the sidecar cannot be reached or did not answer: a write may have been done
-  4  the sidecar refused";
+  4  the sidecar refused
+  5  for acquire: denied";
 
 /// What a process returns. 2 is clap's for a wrong command line too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(crate) enum Status {
     Usage,
     Unavailable,
     Refused,
+    /// Tokens were asked for, and may not be spent.
+    Denied,
 }
 
 impl From<Status> for ExitCode {
@@ -34,6 +37,7 @@ impl From<Status> for ExitCode {
             Status::Usage => 2,
             Status::Unavailable => 3,
             Status::Refused => 4,
+            Status::Denied => 5,
         })
     }
 }

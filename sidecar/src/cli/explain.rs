@@ -16,6 +16,8 @@ use super::operator::{Operator, reply};
 use super::span::shown;
 use super::terminal::printable;
 
+mod limit;
+
 /// Say why a sidecar answers as it does.
 #[derive(Args, Debug)]
 pub(crate) struct Explain {
@@ -26,6 +28,7 @@ pub(crate) struct Explain {
 #[derive(Debug, Subcommand)]
 enum What {
     Key(Key),
+    Limit(limit::Limit),
 }
 
 const EXAMPLES: &str = "Examples:
@@ -60,11 +63,15 @@ pub(crate) struct Key {
 }
 
 pub(crate) fn run(explain: Explain) -> Result<Status, Failure> {
-    let What::Key(key) = explain.what;
+    let key = match explain.what {
+        What::Key(key) => key,
+        What::Limit(asked) => return limit::run(asked),
+    };
     let request = ExplainRequest {
         tenant: key.tenant,
         cache: key.cache,
         key: bytes::argument("KEY", key.key, key.hex)?.into(),
+        limit: None,
     };
     let life = key
         .operator

@@ -12,6 +12,7 @@ fn of(key: &'static str) -> v1::ExplainRequest {
         tenant: "acme".to_owned(),
         cache: "users".to_owned(),
         key: key.into(),
+        limit: None,
     }
 }
 

@@ -82,6 +82,7 @@ async fn hot_keys_are_told_by_hash_and_the_hash_finds_the_key() {
         tenant: "acme".to_owned(),
         cache: "users".to_owned(),
         key: "hot".into(),
+        limit: None,
     };
     let explained = operator.explain(asked).await.expect("it answers");
     assert_eq!(explained.into_inner().key_hash, hot[0].key_hash);

@@ -1,0 +1,111 @@
+//! One tenant in hand, for a caller that spends for it again and again.
+//!
+//! A handle keeps the tenant's entry, so that spending is the coarse clock, one load
+//! and one compare-and-swap: no look-up by name, and no [`Decision`] made. When the
+//! entry has a successor its bucket is sealed: the handle then goes the long way once,
+//! by name, and keeps what it finds. Whatever else the short way does not know (a limit
+//! that is not enforced, a tenant that is not served) goes the long way too.
+//!
+//! A handle is one caller's: clone it for another thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::call::{CallError, Decision, Verdict};
+use super::limiter::Limiter;
+use super::quota::Ticks;
+use super::word::Refused;
+use crate::tenant::{Entry, OnLimit, State};
+
+/// Spends one tenant's own tokens.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    limiter: Arc<Limiter>,
+    entry: Arc<Entry>,
+    name: Box<str>,
+}
+
+/// Tokens that may not be spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Why. A tenant that is a stranger now, and refused, is suspended.
+    pub verdict: Verdict,
+    /// See [`Decision::retry_after`].
+    pub retry_after: Duration,
+}
+
+impl Limiter {
+    /// A tenant in hand.
+    ///
+    /// # Errors
+    /// When its name is not of its form, or it is not known.
+    pub fn handle(self: &Arc<Self>, tenant: &str) -> Result<Handle, CallError> {
+        Ok(Handle {
+            entry: self.directory().resolve(tenant)?,
+            limiter: Arc::clone(self),
+            name: tenant.into(),
+        })
+    }
+}
+
+impl Handle {
+    /// Spends `cost` of the tenant's own tokens.
+    ///
+    /// # Errors
+    /// When they may not be spent now.
+    #[inline]
+    pub fn try_acquire(&mut self, cost: u64) -> Result<(), Denial> {
+        let entry = &*self.entry;
+        let profile = entry.profile();
+        let enforced =
+            profile.on_limit == OnLimit::Deny && !profile.shadow && profile.enforce_from.is_none();
+        if enforced
+            && entry.access().limit
+            && let Some(quota) = &profile.request
+        {
+            let now = self.limiter.now();
+            match entry.request.charge(quota, now, cost, Ticks::ZERO) {
+                Ok(_) => return Ok(()),
+                Err(Refused::Later { after }) => {
+                    return Err(Denial {
+                        verdict: Verdict::OverLimit,
+                        retry_after: self.limiter.retry_after(after),
+                    });
+                }
+                Err(Refused::Never) => {
+                    return Err(Denial {
+                        verdict: Verdict::Never,
+                        retry_after: Duration::ZERO,
+                    });
+                }
+                Err(Refused::Sealed) => {}
+            }
+        }
+        self.slowly(cost)
+    }
+
+    #[cold]
+    fn slowly(&mut self, cost: u64) -> Result<(), Denial> {
+        if !self.entry.is_current()
+            && let Ok(entry) = self.limiter.directory().resolve(&self.name)
+        {
+            self.entry = entry;
+        }
+        match self.limiter.acquire_own(&self.name, cost) {
+            Ok(decision) if decision.is_allowed() => Ok(()),
+            Ok(Decision {
+                verdict,
+                retry_after,
+                ..
+            }) => Err(Denial {
+                verdict,
+                retry_after,
+            }),
+            // It had its form when the handle was made.
+            Err(_) => Err(Denial {
+                verdict: Verdict::NotServed(State::Suspended),
+                retry_after: Duration::ZERO,
+            }),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Why a charge is allowed or denied: every bucket it would come to, narrowest first.
+
+use millpond_core::limit::{CallError, Charge, Decider, Level, Limiter, Verdict};
+use millpond_proto::v1;
+use millpond_proto::v1::explain_reply::{Bucket, LimitOf};
+
+use crate::admin::stats::milliseconds;
+
+/// # Errors
+/// When the tenant or the limit is not known, or a field not of its form.
+pub(in crate::admin) fn explain(
+    limiter: &Limiter,
+    tenant: &str,
+    asked: &v1::explain_request::Limit,
+) -> Result<v1::ExplainReply, CallError> {
+    let charge = |cost| Charge {
+        limit: &asked.limit,
+        key: &asked.key,
+        cost,
+    };
+    let entry = limiter.directory().resolve(tenant)?;
+    let levels = limiter.levels(tenant, charge(0))?;
+    let one = limiter.peek(tenant, &[charge(1)])?;
+    let seconds = one.retry_after.as_secs_f64();
+    let verdict = match (one.verdict, &one.decided_by) {
+        (Verdict::Allowed, None) => "allowed: nothing limits it".to_owned(),
+        (Verdict::Allowed, Some(by)) if one.would_deny => format!(
+            "allowed, though {} has no token: it is not enforced",
+            name(by)
+        ),
+        (Verdict::Allowed, Some(by)) => {
+            let left = one.standing.map_or(0, |standing| standing.remaining);
+            format!("allowed: {left} left in {}", name(by))
+        }
+        (Verdict::OverLimit, Some(by)) => {
+            format!(
+                "denied: {} has no token for another {seconds:.3} s",
+                name(by)
+            )
+        }
+        (Verdict::NotServed(state), _) => format!("denied: the tenant is {state}"),
+        _ => "not decided: the tenant's limits change at this moment; ask again".to_owned(),
+    };
+    Ok(v1::ExplainReply {
+        scope: v1::Scope::Pod.into(),
+        verdict,
+        limit: Some(LimitOf {
+            tier: entry.profile().tier.to_string(),
+            state: entry.state().to_string(),
+            buckets: levels.iter().map(bucket).collect(),
+        }),
+        ..v1::ExplainReply::default()
+    })
+}
+
+fn name(by: &Decider) -> String {
+    match (&by.limit, by.keyed) {
+        (None, _) => "the tenant's own bucket".to_owned(),
+        (Some(limit), true) => format!("the key's bucket of limit {limit}"),
+        (Some(limit), false) => format!("the bucket of limit {limit}"),
+    }
+}
+
+fn bucket(level: &Level) -> Bucket {
+    let standing = &level.standing;
+    Bucket {
+        limit: level
+            .bucket
+            .limit
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string),
+        keyed: level.bucket.keyed,
+        capacity: standing.capacity,
+        remaining: standing.remaining,
+        rate: standing.rate,
+        period_ms: milliseconds(standing.period),
+        reset_after_ms: milliseconds(standing.reset_after),
+        enforced: level.firm,
+        shared: level.shared,
+    }
+}
