@@ -8,7 +8,8 @@ use prost::Message;
 const ROOT: &str = "proto";
 
 /// Every file of the contract, below [`ROOT`].
-const FILES: [&str; 3] = [
+const FILES: [&str; 4] = [
+    "envoy/service/ratelimit/v3/rls.proto",
     "millpond/v1/admin.proto",
     "millpond/v1/cache.proto",
     "millpond/v1/limit.proto",

@@ -66,7 +66,9 @@ fn listing() -> Vec<String> {
     let set = FileDescriptorSet::decode(millpond_proto::FILE_DESCRIPTOR_SET)
         .expect("the build script encoded it");
     let mut lines = Vec::new();
-    for file in &set.file {
+    // What protobuf itself brings is not ours to keep.
+    let files = set.file.iter();
+    for file in files.filter(|file| file.package() != "google.protobuf") {
         let package = file.package();
         for service in &file.service {
             list_service(package, service, &mut lines);
