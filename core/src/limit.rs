@@ -15,6 +15,7 @@
 //!   accounts for them.
 //! - `handle`: one tenant in hand.
 //! - `sweeper`: what is done from time to time.
+//! - `rules`: which limit a descriptor comes to, as Envoy's rate limit services know them.
 //! - `granted`: tokens in the hands of a process that decides by itself.
 //!
 //! Everything counts in [`Ticks`] from an origin that whoever holds the buckets
@@ -34,6 +35,7 @@ mod plan;
 mod quota;
 mod replay;
 mod reservation;
+pub mod rules;
 mod sweeper;
 pub(crate) mod word;
 
@@ -43,6 +45,8 @@ pub use grant::{Ask, Given, GrantError, Grants, LEAST_TIME};
 pub use granted::{Granted, Report};
 pub use handle::{Denial, Handle};
 pub use levels::MAX_CHARGES;
-pub use limiter::{Acquired, Config, Figures, Level, Limiter, SettleError, Settlement, Turn};
+pub use limiter::{
+    Acquired, Config, Figures, Level, Limiter, SettleError, Settlement, Turn, screen,
+};
 pub use quota::{BadQuota, Quota, Ticks};
 pub use sweeper::Sweeper;

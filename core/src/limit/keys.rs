@@ -20,6 +20,9 @@
 //! 1969): a full bucket that was not used since the hand came by goes. A key that is
 //! seen once is never marked, so a scan over millions of keys evicts the scan.
 //!
+//! A table that its holder no longer keeps is *retired* under its lock, and only while
+//! every bucket is full: whoever found it before charges nothing there and looks again.
+//!
 //! One lock a table, held for about 50 ns: what is decided about a key, its slot and
 //! the tail is one step. A table belongs to one tenant's limit, so tenants cannot
 //! evict or delay each other. All tables of a process share [`Room`]; the first
@@ -103,6 +106,7 @@ struct State {
     made: u32,
     tail: Ticks,
     tail_refunded: Ticks,
+    retired: bool,
 }
 
 #[derive(Debug)]
@@ -142,6 +146,7 @@ impl KeyTable {
                 made: 0,
                 tail: Ticks::ZERO,
                 tail_refunded: Ticks::ZERO,
+                retired: false,
             }),
             room,
         }
@@ -167,6 +172,9 @@ impl KeyTable {
         patience: Ticks,
     ) -> Result<(Ticks, KeyReceipt), Refused> {
         let state = &mut *self.state.lock();
+        if state.retired {
+            return Err(Refused::Sealed);
+        }
         let place = state.place(tag, now, &self.room);
         let quota = state.quota;
         let rerated = state.rerated;
@@ -203,6 +211,9 @@ impl KeyTable {
         patience: Ticks,
     ) -> Result<Ticks, Refused> {
         let state = &mut *self.state.lock();
+        if state.retired {
+            return Err(Refused::Sealed);
+        }
         let place = state.known(tag);
         let quota = state.quota;
         match gcra::decide(*state.tat(place), now, &quota, cost, patience) {
@@ -212,13 +223,25 @@ impl KeyTable {
         }
     }
 
-    /// Spends what is already gone, into debt if need be.
-    pub(crate) fn debit(&self, tag: Tag, now: Ticks, cost: u64) {
+    /// Ends the table if every bucket is full: it says nothing that a new one would not.
+    /// Visits every key, unless one is not.
+    pub(crate) fn retire(&self, now: Ticks) -> bool {
         let state = &mut *self.state.lock();
+        state.retired |= state.is_full(now);
+        state.retired
+    }
+
+    /// Spends what is already gone, into debt if need be. False when it is retired.
+    pub(crate) fn debit(&self, tag: Tag, now: Ticks, cost: u64) -> bool {
+        let state = &mut *self.state.lock();
+        if state.retired {
+            return false;
+        }
         let place = state.place(tag, now, &self.room);
         let quota = state.quota;
         let tat = state.tat(place);
         *tat = gcra::debit(*tat, now, &quota, cost);
+        true
     }
 
     /// Gives `tokens` of a charge back, as far as nothing else has; how much time that
@@ -318,8 +341,7 @@ impl KeyTable {
 
     /// Whether every bucket is full. Visits every key, unless one is not.
     pub(crate) fn is_full(&self, now: Ticks) -> bool {
-        let state = &*self.state.lock();
-        state.tail <= now && state.slots.iter().all(|slot| slot.tat <= now)
+        self.state.lock().is_full(now)
     }
 
     /// Keys that have a bucket of their own.
@@ -339,6 +361,10 @@ impl Drop for KeyTable {
 type Place = Option<u32>;
 
 impl State {
+    fn is_full(&self, now: Ticks) -> bool {
+        self.tail <= now && self.slots.iter().all(|slot| slot.tat <= now)
+    }
+
     fn tat(&mut self, place: Place) -> &mut Ticks {
         match place {
             Some(at) => &mut self.slots[at as usize].tat,

@@ -55,12 +55,48 @@ pub(crate) enum Bucket<'a> {
     Key { table: &'a KeyTable, tag: Tag },
 }
 
+impl Bucket<'_> {
+    pub(crate) fn standing(&self, now: Ticks) -> Option<Standing> {
+        match self {
+            Self::Word { word, quota } => {
+                let tat = word.read().ok()?;
+                Some(Standing::of(tat, now, quota))
+            }
+            Self::Key { table, tag } => Some(table.standing(*tag, now)),
+        }
+    }
+
+    pub(crate) fn peek(&self, now: Ticks, cost: u64, patience: Ticks) -> Result<Ticks, Refused> {
+        match self {
+            Self::Word { word, quota } => word.peek(quota, now, cost, patience),
+            Self::Key { table, tag } => table.peek(*tag, now, cost, patience),
+        }
+    }
+
+    pub(crate) fn charge(
+        &self,
+        now: Ticks,
+        cost: u64,
+        patience: Ticks,
+    ) -> Result<(Ticks, PaidReceipt), Refused> {
+        match self {
+            Self::Word { word, quota } => word
+                .charge(quota, now, cost, patience)
+                .map(|charged| (charged.wait, PaidReceipt::Word(charged.receipt))),
+            Self::Key { table, tag } => table
+                .charge(*tag, now, cost, patience)
+                .map(|(wait, receipt)| (wait, PaidReceipt::Key(receipt))),
+        }
+    }
+}
+
+/// One of a call's levels.
 #[derive(Clone, Copy, Debug)]
-struct Level<'a> {
-    id: LevelId,
-    bucket: Bucket<'a>,
-    cost: u64,
-    firm: bool,
+pub(crate) struct Level<'a> {
+    pub(crate) id: LevelId,
+    pub(crate) bucket: Bucket<'a>,
+    pub(crate) cost: u64,
+    pub(crate) firm: bool,
 }
 
 /// What a level was charged.
@@ -172,6 +208,10 @@ impl<'a> Levels<'a> {
         });
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Level<'a>> {
+        self.0.iter()
+    }
+
     /// What [`Self::charge`] would come to. Writes nothing.
     pub(crate) fn peek(&self, now: Ticks, patience: Ticks) -> Outcome {
         let mut outcome = Outcome::Admitted {
@@ -241,13 +281,7 @@ impl<'a> Levels<'a> {
 
 impl Level<'_> {
     fn standing(&self, now: Ticks) -> Option<Standing> {
-        match self.bucket {
-            Bucket::Word { word, quota } => {
-                let tat = word.read().ok()?;
-                Some(Standing::of(tat, now, quota))
-            }
-            Bucket::Key { table, tag } => Some(table.standing(tag, now)),
-        }
+        self.bucket.standing(now)
     }
 
     /// Nobody waits for what is only metered.
@@ -256,23 +290,11 @@ impl Level<'_> {
     }
 
     fn peek(&self, now: Ticks, patience: Ticks) -> Result<Ticks, Refused> {
-        let patience = self.patience(patience);
-        match self.bucket {
-            Bucket::Word { word, quota } => word.peek(quota, now, self.cost, patience),
-            Bucket::Key { table, tag } => table.peek(tag, now, self.cost, patience),
-        }
+        self.bucket.peek(now, self.cost, self.patience(patience))
     }
 
     fn charge(&self, now: Ticks, patience: Ticks) -> Result<(Ticks, PaidReceipt), Refused> {
-        let patience = self.patience(patience);
-        match self.bucket {
-            Bucket::Word { word, quota } => word
-                .charge(quota, now, self.cost, patience)
-                .map(|charged| (charged.wait, PaidReceipt::Word(charged.receipt))),
-            Bucket::Key { table, tag } => table
-                .charge(tag, now, self.cost, patience)
-                .map(|(wait, receipt)| (wait, PaidReceipt::Key(receipt))),
-        }
+        self.bucket.charge(now, self.cost, self.patience(patience))
     }
 }
 

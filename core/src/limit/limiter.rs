@@ -34,12 +34,15 @@ use crate::tenant::{Directory, Entry, OnLimit, Profile, Unresolved};
 
 mod buckets;
 mod explain;
+pub mod screen;
 mod settle;
+mod tables;
 mod turn;
 
 use buckets::Buckets;
 pub use explain::{Figures, Level};
 pub use settle::{SettleError, Settlement};
+use tables::Tables;
 pub use turn::Turn;
 
 /// What a limiter is made with.
@@ -70,6 +73,7 @@ pub struct Limiter {
     pub(super) directory: Arc<Directory>,
     room: Arc<Room>,
     pub(super) ledgers: Ledgers,
+    tables: Tables,
     seeds: [ahash::RandomState; 2],
     unknown: UnknownLimits,
     tokens: Tokens,
@@ -97,6 +101,7 @@ impl Limiter {
             directory,
             room: Arc::new(Room::new(config.max_keys)),
             ledgers: Ledgers::new(config.max_ledgers),
+            tables: Tables::new(),
             seeds: [ahash::RandomState::new(), ahash::RandomState::new()],
             unknown: config.unknown,
             tokens: Tokens::new(),

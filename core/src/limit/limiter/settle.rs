@@ -127,6 +127,7 @@ impl Limiter {
         let now = self.now();
         self.directory
             .for_each(|entry| entry.each_table(|table| table.sweep(now)));
+        self.tables.sweep(now);
     }
 
     /// Forgets what a tenant's calls left behind: its reservations are void, its
@@ -282,7 +283,8 @@ impl Limiter {
                 LevelId::Key(place, tag) => self.on_limit(charged, entry, place, |place| {
                     entry.named(place, |named| {
                         if let Some(table) = named.table() {
-                            table.debit(tag, now, tokens);
+                            // A profile's tables are never retired.
+                            let _charged = table.debit(tag, now, tokens);
                         }
                     })
                 }),
