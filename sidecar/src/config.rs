@@ -119,6 +119,8 @@ pub struct Config {
     /// Tenants that nobody named and that have buckets of their own, where they are of
     /// a tier. Default 65 536, at about 160 bytes each.
     pub max_unknown_tenants: usize,
+    /// Which limits the descriptors of proxies come to, by domain.
+    pub descriptors: Vec<limit::rules::Domain>,
     /// Threads that serve. Default one a core; at least 1.
     pub workers: usize,
     /// Connections open at once; more are closed as they arrive. Default 12 288; a
@@ -167,6 +169,7 @@ impl Default for Config {
             limits: limit::Config::default(),
             tenancy: Tenancy::default(),
             max_unknown_tenants: Strangers::MOST,
+            descriptors: Vec::new(),
             workers: table::cores(),
             max_connections: MOST_CONNECTIONS,
             max_calls: 16_384,

@@ -12,6 +12,7 @@ mod cache;
 mod call;
 mod deadline;
 mod envelope;
+mod envoy;
 mod fields;
 mod fill;
 mod get;
@@ -29,6 +30,7 @@ mod write;
 
 pub(crate) use cache::Cache;
 pub(crate) use call::Desk;
+pub(crate) use envoy::{Descriptors, RateLimits};
 pub(crate) use limit::Limits;
 pub(crate) use services::{Common, Services};
 pub(crate) use tenants::{Closings, Tenants};

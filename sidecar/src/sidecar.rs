@@ -30,7 +30,9 @@ use crate::config::{Config, Reloader, Watcher};
 use crate::drain::{Drained, Shutdown, Stages};
 use crate::listen::accept::{Dispatch, Refusals};
 use crate::listen::connection::Serving;
-use crate::rpc::{Cache, Closings, Common, Desk, Limits, Services, Tenants};
+use crate::rpc::{
+    Cache, Closings, Common, Descriptors, Desk, Limits, RateLimits, Services, Tenants,
+};
 use crate::telemetry::calls::Calls;
 use crate::telemetry::metrics::{Configured, Observed, Sources};
 use crate::telemetry::trace::{self, Spans};
@@ -104,6 +106,8 @@ pub enum StartError {
     Shares(ShareError),
     /// The tenants do not fit their tiers.
     Tenants(Vec<tenant::Refused>),
+    /// Rules for descriptors that cannot be, a line each.
+    Descriptors(Vec<String>),
 }
 
 impl fmt::Display for StartError {
@@ -144,6 +148,7 @@ impl fmt::Display for StartError {
                 let refused: Vec<_> = refused.iter().map(ToString::to_string).collect();
                 f.write_str(&refused.join("; "))
             }
+            Self::Descriptors(wrong) => write!(f, "descriptors: {}", wrong.join("; ")),
         }
     }
 }
@@ -166,7 +171,9 @@ impl Sidecar {
 
         let tenancy = Tenancy::start(&config)?;
         let (pond, directory) = (Arc::clone(&tenancy.pond), Arc::clone(&tenancy.directory));
-        let reloader = Reloader::new(&config, &pond, &tenancy);
+        let descriptors = Descriptors::new(&config.descriptors);
+        let descriptors = Arc::new(descriptors.map_err(StartError::Descriptors)?);
+        let reloader = Reloader::new(&config, &pond, &tenancy, &descriptors);
         let stages = Stages::serving();
         let places = Arc::new(Semaphore::new(config.max_connections));
         let refusals = Arc::new(Refusals::default());
@@ -215,8 +222,10 @@ impl Sidecar {
             let sampler = Sampler::new(Arc::clone(&hot), Arc::clone(&pond));
             let desk = Arc::new(desk);
             let cache = Cache::new(levels.clone(), tenants, Arc::clone(&desk), sampler);
-            let limits = Limits::new(Arc::clone(&limiter), desk);
-            let serving = Serving::new(Services::new(cache, limits, &common), &config);
+            let limits = Limits::new(Arc::clone(&limiter), Arc::clone(&desk));
+            let rate_limits = RateLimits::new(Arc::clone(&limiter), Arc::clone(&descriptors), desk);
+            let services = Services::new(cache, limits, rate_limits, &common);
+            let serving = Serving::new(services, &config);
             let all = stages.clone();
             let worker = Worker::start(number, serving, Followed { all, own }, ready.clone())
                 .map_err(StartError::Threads)?;

@@ -24,7 +24,10 @@ use super::yaml::{self, Entry, Node, Value};
 use super::{CONNECTION, Config, LEAST_CONNECTIONS, MOST_CONNECTIONS, across};
 use crate::memory::default_budget;
 
+mod descriptors;
 pub(crate) mod tenancy;
+
+pub(crate) use descriptors::{DESCRIPTORS, UNITS};
 
 /// What a configuration comes to.
 #[derive(Clone, Debug)]
@@ -162,6 +165,8 @@ impl Reading {
             self.tenants(&entry.node);
         } else if name == UNKNOWN_TENANTS {
             self.unknown_tenants(&entry.node);
+        } else if name == DESCRIPTORS {
+            self.config.descriptors = self.descriptors(&entry.node);
         } else if GROUPS.iter().any(|(group, _)| *group == name) {
             let mut config = self.config.clone();
             let fields = PROCESS.iter().filter(|field| field.group == name);
@@ -183,6 +188,7 @@ impl Reading {
                     TIERS,
                     TENANTS,
                     UNKNOWN_TENANTS,
+                    DESCRIPTORS,
                     VERSION_KEY,
                 ]);
             self.unknown(DOCUMENT, entry, names.collect());
@@ -334,7 +340,7 @@ fn found(value: &Value, wrong: Wrong) -> String {
     match value {
         Value::Nothing => "found nothing".to_owned(),
         Value::Text(text) => found_text(text, wrong),
-        Value::List => "found a list".to_owned(),
+        Value::List(_) => "found a list".to_owned(),
         Value::Map(_) => "found a mapping".to_owned(),
     }
 }

@@ -96,6 +96,42 @@ Tiers, tenants and `unknown_tenants` come into force at once too:
 
 ";
 
+const DESCRIPTORS: &str = "
+## Descriptors
+
+`descriptors` says by domain which limits the descriptors of Envoy's rate limit filter come to; [envoy.md](envoy.md) says
+what becomes of them. A change comes into force at once, and what is spent of a rule that stays where it is stays spent.
+
+```yaml
+apiVersion: millpond/v1
+descriptors:
+  edge:                       # the domain
+    tenant_key: tenant        # the entry whose value is the tenant
+    tenant: everybody         # whose the limits are that no entry gives to a tenant
+    descriptors:
+    - key: tenant
+      descriptors:
+      - key: path
+        value: /api/*
+        rate_limit: {unit: minute, requests_per_unit: 600, burst: 100}
+    - key: remote_address
+      rate_limit: {unit: second, requests_per_unit: 50, name: per-address}
+```
+
+| field | of | | takes |
+|---|---|---|---|
+| `tenant_key` | a domain | The key of the entry whose value is the tenant | a word; `tenant` unless said |
+| `tenant` | a domain | Whose the limits are that no entry gives to a tenant | the name of a tenant |
+| `descriptors` | both | The rules, and those below a rule | a list of rules, up to 6 inside each other |
+| `key` | a rule | The entry's key | a word |
+| `value` | a rule | The entry's value; one that ends in `*` is a prefix. Without one: any | a word |
+| `rate_limit` | a rule | A quota of the rule's own: `requests_per_unit`, `unit` (`second`, `minute`, `hour`, `day`, `week`, `month`, `year`), `unit_multiplier`, `burst` (as many as come back in a unit unless said), `name`; or `unlimited: true` | |
+| `limit` | a rule | A limit of the tenant's, by name | a name, `\"\"` for the tenant's own |
+| `share_threshold` | a rule | Values that it leaves open share a bucket | `true`, `false` |
+| `shadow_mode` | a rule | It is counted and never refuses | `true`, `false` |
+| `overdraw` | a rule | It is charged even while it refuses, for costs that are known only afterwards | `true`, `false` |
+";
+
 /// The page.
 #[must_use]
 pub fn reference() -> String {
@@ -136,6 +172,7 @@ pub fn reference() -> String {
         let _ = writeln!(page, "| `{name}` | {doc} | {expected} | {here} | {there} |");
     }
     tenants(&mut page);
+    page.push_str(DESCRIPTORS);
     page.push('\n');
     page.push_str(CHECKING.trim_end());
     page.push('\n');

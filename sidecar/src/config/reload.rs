@@ -1,6 +1,6 @@
 //! Another configuration for a sidecar that serves: all of a file, or none of it.
 //!
-//! Policies and tenants come into force at once, and the log's filter where the process logs by
+//! Policies, tenants and rules for descriptors come into force at once, and the log's filter where the process logs by
 //! itself; whatever a process takes only when it starts is named as waiting for a
 //! restart. A file with a mistake changes nothing: the last good one stays in force, and
 //! what is wrong is logged once for each content.
@@ -27,6 +27,7 @@ use super::reading::Reading;
 use super::source::{Source, Sourced, bytes_of, hash};
 use super::table::PROCESS;
 use super::{Config, Tenancy};
+use crate::rpc::Descriptors;
 use crate::telemetry::log;
 use crate::tenancy::Tenants;
 
@@ -78,6 +79,7 @@ struct Inner {
     running: Config,
     pond: Arc<Pond>,
     tenants: Arc<Tenants>,
+    descriptors: Arc<Descriptors>,
     /// The log of a process that is ours.
     log: OnceLock<log::Handle>,
     /// Whoever reads the file holds it meanwhile, however long the disk takes.
@@ -136,7 +138,12 @@ impl Identity {
 
 impl Reloader {
     /// For a sidecar that was started with `running`.
-    pub(crate) fn new(running: &Config, pond: &Arc<Pond>, tenants: &Arc<Tenants>) -> Self {
+    pub(crate) fn new(
+        running: &Config,
+        pond: &Arc<Pond>,
+        tenants: &Arc<Tenants>,
+        descriptors: &Arc<Descriptors>,
+    ) -> Self {
         let Sourced { source, hash } = running.source.clone().unwrap_or_else(|| Sourced {
             source: Source::default(),
             hash: None,
@@ -146,6 +153,7 @@ impl Reloader {
             running: running.clone(),
             pond: Arc::clone(pond),
             tenants: Arc::clone(tenants),
+            descriptors: Arc::clone(descriptors),
             log: OnceLock::new(),
             looks: Mutex::default(),
             state: Mutex::new(State {
@@ -278,6 +286,10 @@ impl Inner {
                 warn!("configuration: {odd}");
             }
         }
+        let rules = match Descriptors::prepared(&reading.config.descriptors) {
+            Ok(rules) => rules,
+            Err(errors) => return self.refuse(looks, found, errors),
+        };
         // Its tenants can still not be had: then nothing else of it holds either.
         let mut tenancy = reading.config.tenancy.clone();
         if let Strangers::Tier { most, .. } = &mut tenancy.strangers {
@@ -288,6 +300,7 @@ impl Inner {
             return self.refuse(looks, found, errors);
         }
         self.state.lock().tenancy = tenancy;
+        self.descriptors.replace(rules);
         Ok(self.obey(looks, found, reading))
     }
 

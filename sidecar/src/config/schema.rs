@@ -4,8 +4,10 @@ use serde_json::{Map, Value as Json, json};
 
 use super::Config;
 use super::table::tenancy::{self, LIMIT, LIMITS, SaidLimit, TENANTS, TIERS, UNKNOWN_TENANTS};
+use super::reading::{DESCRIPTORS, UNITS};
 use super::table::{API_VERSION, CACHES, Field, GROUPS, POLICY, PROCESS, UNDECLARED, VERSION_KEY};
 use millpond_core::cache::Policy;
+use millpond_core::limit::rules::Domain;
 
 /// What editors and pipelines check a file with. It accepts what `millpond check`
 /// accepts; what fields say together it leaves to that.
@@ -40,6 +42,7 @@ pub fn schema() -> Json {
         }),
     );
     properties.extend(of_tenants());
+    properties.insert(DESCRIPTORS.to_owned(), descriptors());
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "millpond.yaml",
@@ -47,6 +50,75 @@ pub fn schema() -> Json {
         "required": [VERSION_KEY],
         "additionalProperties": false,
         "properties": properties,
+        "$defs": { "rules": rules() },
+    })
+}
+
+fn descriptors() -> Json {
+    json!({
+        "description": "Which limits the descriptors of proxies come to, by domain",
+        "type": ["object", "null"],
+        "additionalProperties": {
+            "description": "The rules of a domain",
+            "type": ["object", "null"],
+            "additionalProperties": false,
+            "properties": {
+                "tenant_key": {
+                    "description": "The key of the entry whose value is the tenant.",
+                    "type": "string",
+                    "default": Domain::TENANT_KEY,
+                },
+                "tenant": {
+                    "description": "Whose the limits are that no entry gives to a tenant.",
+                    "type": "string",
+                    "pattern": "^[A-Za-z0-9._-]{1,128}$",
+                },
+                DESCRIPTORS: { "$ref": "#/$defs/rules" },
+            },
+        },
+    })
+}
+
+/// Rules stand inside rules.
+fn rules() -> Json {
+    let units: Vec<_> = UNITS.iter().map(|(name, _)| *name).collect();
+    let count = |doc: &str| json!({ "description": doc, "type": "integer", "minimum": 0 });
+    let truth = |doc: &str| json!({ "description": doc, "type": "boolean", "default": false });
+    let text = |doc: &str| json!({ "description": doc, "type": ["string", "number", "boolean"] });
+    json!({
+        "description": "Rules for one entry of a descriptor, the most specific of which holds",
+        "type": ["array", "null"],
+        "items": {
+            "type": "object",
+            "required": ["key"],
+            "additionalProperties": false,
+            "properties": {
+                "key": text("The entry's key."),
+                "value": text("The entry's value; one that ends in `*` is a prefix. Without one: any."),
+                "rate_limit": {
+                    "description": "A quota of the rule's own, for each combination of the values it leaves open.",
+                    "type": "object",
+                    "additionalProperties": false,
+                    "properties": {
+                        "requests_per_unit": count("Tokens that come back in each unit; 0 lets nobody through."),
+                        "unit": { "description": "A unit of time.", "enum": units },
+                        "unit_multiplier": count("So many units instead of one."),
+                        "burst": count("The most tokens that are kept. Default: requests_per_unit."),
+                        "unlimited": truth("Nothing is limited."),
+                        "name": text("What callers are told it is called. Default: where it stands."),
+                    },
+                },
+                "limit": {
+                    "description": "A limit of the tenant's, by name; empty: the tenant's own.",
+                    "type": "string",
+                    "pattern": "^[a-z0-9._-]{0,64}$",
+                },
+                "share_threshold": truth("Values that it leaves open share a bucket."),
+                "shadow_mode": truth("It is counted and never refuses."),
+                "overdraw": truth("It is charged even while it refuses, for costs that are known only afterwards."),
+                DESCRIPTORS: { "$ref": "#/$defs/rules" },
+            },
+        },
     })
 }
 
@@ -165,6 +237,7 @@ mod tests {
                     TIERS,
                     TENANTS,
                     UNKNOWN_TENANTS,
+                    DESCRIPTORS,
                 ]
                 .map(str::to_owned),
             )

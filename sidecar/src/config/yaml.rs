@@ -6,7 +6,8 @@
 //! and copies nothing; it counts as all that it refers to, because whoever reads the
 //! tree visits that again, and would find each of its mistakes again.
 //!
-//! Only what a configuration needs is kept: mappings from words to text or mappings.
+//! Only what a configuration needs is kept: mappings from words to text, mappings or
+//! lists of these.
 //! Text stays text, whatever YAML would call its type.
 
 use std::collections::HashMap;
@@ -19,7 +20,7 @@ use super::mistake::{DOCUMENT, Mistake, Place, cut, inside};
 
 /// Bytes of a file.
 pub(crate) const MAX_BYTES: usize = 1 << 20;
-/// Mappings and lists inside each other; a configuration has three.
+/// Mappings and lists inside each other: three, but for rules that stand inside rules.
 const MAX_DEPTH: usize = 16;
 const MAX_NODES: usize = 100_000;
 
@@ -29,8 +30,7 @@ pub(crate) enum Value {
     /// Nothing was written, or `~`, or `null`.
     Nothing,
     Text(String),
-    /// Its values have no use.
-    List,
+    List(Vec<Rc<Node>>),
     Map(Vec<Entry>),
 }
 
@@ -117,7 +117,7 @@ struct Anchored {
 }
 
 enum Kind {
-    List,
+    List(Vec<Rc<Node>>),
     Map {
         entries: Vec<Entry>,
         /// Where each key was seen first.
@@ -200,7 +200,7 @@ impl Tree {
             }
             Event::SequenceStart(anchor, tag) => {
                 self.tagged(tag.as_deref(), &place);
-                self.begin(place, anchor, Kind::List)
+                self.begin(place, anchor, Kind::List(Vec::new()))
             }
             Event::MappingStart(anchor, tag) => {
                 self.tagged(tag.as_deref(), &place);
@@ -257,7 +257,7 @@ impl Tree {
         if self.open.len() >= MAX_DEPTH {
             let problem =
                 format!("more than {MAX_DEPTH} mappings and lists stand inside each other");
-            self.wrong(place, problem, "at most three");
+            self.wrong(place, problem, "fewer");
             return Err(Enough);
         }
         self.open.push(Open {
@@ -296,8 +296,7 @@ impl Tree {
             kind,
         } = self.open.pop()?;
         let (nodes, value) = match kind {
-            // Nobody looks into one.
-            Kind::List => (1, Value::List),
+            Kind::List(items) => (self.nodes - before, Value::List(items)),
             Kind::Map { entries, .. } => (self.nodes - before, Value::Map(entries)),
         };
         self.finish(place, anchor, nodes, value);
@@ -309,7 +308,7 @@ impl Tree {
         let path = self.path();
         match self.open.last_mut().map(|open| &mut open.kind) {
             None => self.root = Some(node),
-            Some(Kind::List) => {}
+            Some(Kind::List(items)) => items.push(node),
             Some(Kind::Map { entries, key, .. }) if key.is_some() => {
                 if let Some((Some(key), place)) = key.take() {
                     entries.push(Entry { key, place, node });
@@ -345,7 +344,7 @@ impl Tree {
     fn path(&self) -> String {
         let keys = self.open.iter().filter_map(|open| match &open.kind {
             Kind::Map { key, .. } => key.as_ref()?.0.as_deref(),
-            Kind::List => None,
+            Kind::List(_) => None,
         });
         keys.fold(DOCUMENT.to_owned(), |path, key| inside(&path, key))
     }

@@ -15,6 +15,10 @@ pub(super) const MAX_BESIDE_BYTES: usize = 16 << 10;
 pub(super) const MAX_LIMIT_BYTES: usize = 16 << 10;
 /// Bytes of one message of `Grant`: the longest names and key, and the numbers.
 pub(super) const MAX_GRANT_BYTES: usize = 2 << 10;
+/// Bytes of one message about descriptors: they hold headers of requests.
+pub(super) const MAX_SCREEN_BYTES: usize = 64 << 10;
+/// Entries of a descriptor.
+pub(super) const MAX_ENTRIES: usize = 32;
 /// Keys of a `GetMany` or an `Invalidate`: about a millisecond of one core.
 pub(super) const MAX_KEYS: usize = 512;
 /// Fills of a `Fill`: every key of a `GetMany` can be settled at once.

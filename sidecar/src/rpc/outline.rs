@@ -9,18 +9,21 @@
 
 use millpond_core::cache::MAX_TAGS;
 use millpond_core::limit::MAX_CHARGES;
+use millpond_core::limit::screen::MAX_ASKS;
 use tonic::Status;
 
 use super::fields::count;
-use super::limits::{MAX_FILLS, MAX_KEYS};
+use super::limits::{MAX_ENTRIES, MAX_FILLS, MAX_KEYS};
 use crate::telemetry::calls::Method;
 
 /// Shorter messages cannot become large.
 const SHORT: usize = 8 << 10;
 
-/// Numbers of fields, as in `cache.proto` and `limit.proto`.
+/// Numbers of fields, as in `cache.proto`, `limit.proto` and Envoy's `rls.proto`.
 mod number {
     pub(super) const CHARGES: u64 = 2;
+    pub(super) const DESCRIPTORS: u64 = 2;
+    pub(super) const ENTRIES: u64 = 1;
     pub(super) const GET_MANY_KEYS: u64 = 3;
     pub(super) const FILLS: u64 = 3;
     pub(super) const FILL_TAGS: u64 = 9;
@@ -57,6 +60,14 @@ pub(super) fn check(method: Method, message: &[u8]) -> Result<(), Status> {
         }
         Method::Acquire | Method::Peek => {
             at_most("charges", listed(message, number::CHARGES), MAX_CHARGES)
+        }
+        Method::ShouldRateLimit => {
+            let descriptors = listed(message, number::DESCRIPTORS);
+            at_most("descriptors", descriptors, MAX_ASKS)?;
+            fields(message, number::DESCRIPTORS).try_for_each(|descriptor| {
+                let entries = listed(descriptor, number::ENTRIES);
+                at_most("descriptors.entries", entries, MAX_ENTRIES)
+            })
         }
         // Their messages are too short for it.
         Method::Commit | Method::Release | Method::Grant => Ok(()),

@@ -1,4 +1,5 @@
-//! Which service answers a path: the cache, the limits, health, reflection.
+//! Which service answers a path: the cache, the limits, the limits of
+//! proxies, health, reflection.
 //!
 //! By hand, because a router in front of the cache would box and copy what every
 //! call pays for. The cache is asked first.
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use millpond_proto::envoy::service::ratelimit::v3::rate_limit_service_server;
 use millpond_proto::v1::{cache_service_server, limit_service_server};
 use tokio::time::timeout;
 use tonic::body::Body;
@@ -26,6 +28,7 @@ use super::body::Answer;
 use super::cache::Cache;
 use super::call::{self, InFlight};
 use super::envelope;
+use super::envoy::RateLimits;
 use super::limit::Limits;
 use super::limits::MAX_BESIDE_BYTES;
 use crate::drain::Stage;
@@ -38,11 +41,13 @@ type Reflection = Arc<dyn Fn(Request<Incoming>) -> AnsweringBeside + Send + Sync
 
 const CACHE: &str = "/millpond.v1.CacheService/";
 const LIMIT: &str = "/millpond.v1.LimitService/";
+const ENVOY: &str = "/envoy.service.ratelimit.v3.RateLimitService/";
 /// What health is told of; "" is the process.
-const SERVICES: [&str; 3] = [
+const SERVICES: [&str; 4] = [
     "",
     cache_service_server::SERVICE_NAME,
     limit_service_server::SERVICE_NAME,
+    rate_limit_service_server::SERVICE_NAME,
 ];
 const HEALTH: &str = "/grpc.health.v1.Health/";
 const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/";
@@ -133,15 +138,22 @@ impl fmt::Debug for Common {
 pub(crate) struct Services {
     cache: Cache,
     limits: Limits,
+    rate_limits: RateLimits,
     health: HealthServer<HealthService>,
     common: Common,
 }
 
 impl Services {
-    pub(crate) fn new(cache: Cache, limits: Limits, common: &Common) -> Self {
+    pub(crate) fn new(
+        cache: Cache,
+        limits: Limits,
+        rate_limits: RateLimits,
+        common: &Common,
+    ) -> Self {
         Self {
             cache,
             limits,
+            rate_limits,
             health: common.health(),
             common: common.clone(),
         }
@@ -209,6 +221,7 @@ impl hyper::service::Service<Request<Incoming>> for OnConnection {
         let Services {
             cache,
             limits,
+            rate_limits,
             health,
             common,
         } = &self.services;
@@ -231,6 +244,12 @@ impl hyper::service::Service<Request<Incoming>> for OnConnection {
             }
             let (limits, pace) = (limits.clone(), Arc::clone(&self.pace));
             Box::pin(call::answer(limits, pace, method, request).map(Ok))
+        } else if let Some(method) = path.strip_prefix(ENVOY) {
+            let Some(method) = Method::named(Service::Envoy, method) else {
+                return unknown("no such method");
+            };
+            let (rate_limits, pace) = (rate_limits.clone(), Arc::clone(&self.pace));
+            Box::pin(call::answer(rate_limits, pace, method, request).map(Ok))
         } else if path.starts_with(HEALTH) {
             let mut health = health.clone();
             // Its watches are ended in its own words.

@@ -1,6 +1,7 @@
 //! The configuration, from outside: every mistake with its message, the documents
 //! that come from the table, reloading under load, and the real binary.
 
+mod descriptors;
 mod documents;
 mod fuzz;
 mod layers;

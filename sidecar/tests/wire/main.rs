@@ -6,6 +6,7 @@
 mod arguments;
 mod beside;
 mod drain;
+mod envoy;
 mod grants;
 mod hostile;
 mod idle;

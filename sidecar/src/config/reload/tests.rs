@@ -41,7 +41,7 @@ impl Folder {
         assert_eq!(reading.mistakes, []);
         let pond = Pond::new(reading.config.cache.clone());
         let tenants = no_tenants(&pond);
-        let reloader = Reloader::new(&reading.config, &pond, &tenants);
+        let reloader = Reloader::new(&reading.config, &pond, &tenants, &none());
         Self {
             path,
             reloader,
@@ -82,6 +82,10 @@ impl Drop for Folder {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(&self.path));
     }
+}
+
+fn none() -> Arc<Descriptors> {
+    Arc::new(Descriptors::new(&[]).unwrap())
 }
 
 #[test]
@@ -234,7 +238,7 @@ fn what_is_no_file_is_not_waited_for() {
 fn without_a_file_there_is_nothing_to_reload() {
     let config = Config::default();
     let pond = Pond::new(config.cache.clone());
-    let reloader = Reloader::new(&config, &pond, &no_tenants(&pond));
+    let reloader = Reloader::new(&config, &pond, &no_tenants(&pond), &none());
     assert!(reloader.reload().is_err());
     assert_eq!(reloader.state().refused, 0);
     let cache = CacheName::parse("users").unwrap();
@@ -250,7 +254,7 @@ fn environment_and_flags_stay_over_a_file_that_changes() {
     let source = source.with_flag("--workers", "workers", "3".into());
     let running = source.read().unwrap().config;
     assert_eq!((running.drain.as_secs(), running.workers), (7, 3));
-    let reloader = Reloader::new(&running, &folder.pond, &folder.tenants);
+    let reloader = Reloader::new(&running, &folder.pond, &folder.tenants, &none());
     folder.write(&format!("{}drain: 9s\nworkers: 4\n", fresh(2)));
     assert_eq!(
         reloader.reload(),

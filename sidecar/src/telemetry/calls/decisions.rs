@@ -21,8 +21,13 @@ pub(crate) struct Decisions {
 impl Decisions {
     #[inline]
     pub(crate) fn count(&self, decision: &Decision) {
-        self.by_verdict[number(decision.verdict)].fetch_add(1, Ordering::Relaxed);
-        if decision.would_deny {
+        self.count_verdict(decision.verdict, decision.would_deny);
+    }
+
+    #[inline]
+    pub(crate) fn count_verdict(&self, verdict: Verdict, would_deny: bool) {
+        self.by_verdict[number(verdict)].fetch_add(1, Ordering::Relaxed);
+        if would_deny {
             self.would_deny.fetch_add(1, Ordering::Relaxed);
         }
     }

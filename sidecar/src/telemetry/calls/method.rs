@@ -1,5 +1,6 @@
 //! The methods that are counted: their names and whose they are.
 
+use millpond_proto::envoy::service::ratelimit::v3::rate_limit_service_server;
 use millpond_proto::v1::{cache_service_server, limit_service_server};
 
 /// A service whose calls are counted by method.
@@ -7,6 +8,7 @@ use millpond_proto::v1::{cache_service_server, limit_service_server};
 pub(crate) enum Service {
     Cache,
     Limit,
+    Envoy,
 }
 
 impl Service {
@@ -15,6 +17,7 @@ impl Service {
         match self {
             Self::Cache => cache_service_server::SERVICE_NAME,
             Self::Limit => limit_service_server::SERVICE_NAME,
+            Self::Envoy => rate_limit_service_server::SERVICE_NAME,
         }
     }
 }
@@ -50,7 +53,7 @@ macro_rules! methods {
             /// The service and the method, as a span is named.
             pub(crate) fn path(self) -> &'static str {
                 match self {
-                    $(Self::$id => concat!("millpond.v1.", $service_name, "/", $name),)*
+                    $(Self::$id => concat!($service_name, "/", $name),)*
                 }
             }
         }
@@ -58,18 +61,19 @@ macro_rules! methods {
 }
 
 methods! {
-    Hello = Cache "CacheService" "Hello";
-    Get = Cache "CacheService" "Get";
-    GetMany = Cache "CacheService" "GetMany";
-    Fill = Cache "CacheService" "Fill";
-    Renew = Cache "CacheService" "Renew";
-    Set = Cache "CacheService" "Set";
-    Invalidate = Cache "CacheService" "Invalidate";
-    Acquire = Limit "LimitService" "Acquire";
-    Peek = Limit "LimitService" "Peek";
-    Commit = Limit "LimitService" "Commit";
-    Release = Limit "LimitService" "Release";
-    Grant = Limit "LimitService" "Grant";
+    Hello = Cache "millpond.v1.CacheService" "Hello";
+    Get = Cache "millpond.v1.CacheService" "Get";
+    GetMany = Cache "millpond.v1.CacheService" "GetMany";
+    Fill = Cache "millpond.v1.CacheService" "Fill";
+    Renew = Cache "millpond.v1.CacheService" "Renew";
+    Set = Cache "millpond.v1.CacheService" "Set";
+    Invalidate = Cache "millpond.v1.CacheService" "Invalidate";
+    Acquire = Limit "millpond.v1.LimitService" "Acquire";
+    Peek = Limit "millpond.v1.LimitService" "Peek";
+    Commit = Limit "millpond.v1.LimitService" "Commit";
+    Release = Limit "millpond.v1.LimitService" "Release";
+    Grant = Limit "millpond.v1.LimitService" "Grant";
+    ShouldRateLimit = Envoy "envoy.service.ratelimit.v3.RateLimitService" "ShouldRateLimit";
 }
 
 impl Method {

@@ -1,6 +1,8 @@
 //! What spans say. Tenants and caches by name; keys, values and tags never.
 
 use millpond_core::cache::{CacheName, TenantId};
+use millpond_proto::envoy::service::ratelimit::v3::rate_limit_response::Code as Allowed;
+use millpond_proto::envoy::service::ratelimit::v3::{RateLimitRequest, RateLimitResponse};
 use millpond_proto::v1;
 use opentelemetry::KeyValue;
 use tonic::Code;
@@ -11,7 +13,7 @@ use crate::telemetry::calls::{Method, Service};
 pub(super) fn waited_for(method: Method) -> &'static str {
     match method.service() {
         Service::Cache => "wait for another's load",
-        Service::Limit => "wait for its turn",
+        Service::Limit | Service::Envoy => "wait for its turn",
     }
 }
 
@@ -108,6 +110,17 @@ of_a_tenant!(
     v1::ReleaseRequest,
 );
 
+/// Each of its descriptors may be another tenant's.
+impl Named for RateLimitRequest {
+    fn tenant(&self) -> &str {
+        ""
+    }
+
+    fn cache(&self) -> &str {
+        ""
+    }
+}
+
 /// A reply that can be said in a word.
 pub(crate) trait Told {
     /// The word, of a few.
@@ -124,6 +137,15 @@ fn together<'a, T: Told + 'a>(all: impl IntoIterator<Item = &'a T>) -> &'static 
         first
     } else {
         "mixed"
+    }
+}
+
+impl Told for RateLimitResponse {
+    fn told(&self) -> &'static str {
+        match self.overall_code() {
+            Allowed::Ok => "allowed",
+            _ => "over_limit",
+        }
     }
 }
 
