@@ -13,6 +13,7 @@ mod check;
 mod command;
 mod console;
 mod deployment;
+mod envoy;
 mod failure;
 mod fuzz;
 mod gauntlet;
@@ -48,6 +49,7 @@ cargo xtask <task>
   soak [--seconds N]    a long run under load with faults
   deployment [--write]  chart, manifests, alerts, dashboard and image against the programs that read them;
                         --write renews what is copied
+  envoy                 the real Envoy in front of a service, with a sidecar as its rate limit service
   image                 what the image holds, with sizes, from a release build
   bench                 in-process benchmarks against other libraries
 ";
@@ -118,6 +120,10 @@ fn run(arguments: &mut Arguments) -> Result<(), Failure> {
             } else {
                 deployment::run()
             }
+        }
+        Some("envoy") => {
+            arguments.finish()?;
+            envoy::run()
         }
         Some("image") => {
             arguments.finish()?;

@@ -3,8 +3,8 @@
 use std::{fs, time::Duration};
 
 use crate::{
-    check, command, command::cargo, console, deployment, failure::Failure, gauntlet, languages,
-    loom, promises, soak, stopwatch::Stopwatch, workspace,
+    check, command, command::cargo, console, deployment, envoy, failure::Failure, gauntlet,
+    languages, loom, promises, soak, stopwatch::Stopwatch, workspace,
 };
 
 /// Rounds that show each row of the gauntlet without holding up a commit.
@@ -37,6 +37,7 @@ const STEPS: &[Step] = &[
     ("examples", examples),
     ("languages", languages::run),
     ("deployment", deployment::run),
+    ("envoy", envoy::run),
     ("loom", loom::run),
     ("promises", promises::run),
     ("gauntlet", || gauntlet::run(Some(QUICK_ROUNDS))),
