@@ -5,10 +5,11 @@
 //! value's. [`Local::with`] counts none.
 
 mod config;
+mod limits;
 mod many;
 mod turn;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,8 @@ use millpond_core::cache::{
     Want, Write, WriteError, Written,
 };
 use millpond_core::clock::Time;
+use millpond_core::limit::{self, Limiter};
+use millpond_core::tenant::{self, Directory};
 use millpond_core::version::{Position, Version as CoreVersion};
 
 use crate::error::Error;
@@ -29,6 +32,7 @@ use crate::timer::Timer;
 use crate::value::{About, Stale, StaleReason, Value, Version};
 
 pub use config::EmbeddedConfig;
+use limits::Limits;
 pub(crate) use turn::Turn;
 
 /// One cache in this process.
@@ -39,14 +43,18 @@ pub(crate) struct Embedded {
     /// `None` when the system refused a thread: gone entries then stay until the
     /// budget pushes them out.
     _sweeper: Option<Sweeper>,
+    /// The tenants, if they were given.
+    directory: Option<Arc<Directory>>,
+    /// Made when they are first needed: most processes never do.
+    limits: OnceLock<Limits>,
 }
 
 impl Embedded {
-    pub(crate) fn new(pond: Arc<Pond>) -> Self {
+    pub(crate) fn new(pond: Arc<Pond>, directory: Option<Arc<Directory>>) -> Self {
         Self {
-            timer: Timer::new(pond.clock().clone()),
             _sweeper: Sweeper::start(&pond).ok(),
-            levels: Levels::new(pond, None),
+            directory,
+            ..Self::unswept(pond)
         }
     }
 
@@ -55,8 +63,23 @@ impl Embedded {
         Self {
             timer: Timer::new(pond.clock().clone()),
             _sweeper: None,
+            directory: None,
+            limits: OnceLock::new(),
             levels: Levels::new(pond, None),
         }
+    }
+
+    fn limits(&self) -> &Limits {
+        self.limits.get_or_init(|| {
+            let directory = self.directory.clone().unwrap_or_else(|| {
+                let nobody = tenant::Config {
+                    clock: self.pond().clock().clone(),
+                    ..tenant::Config::default()
+                };
+                Directory::new(nobody).expect("the tiers that ship fit each other")
+            });
+            Limits::new(Limiter::new(directory, limit::Config::default()))
+        })
     }
 
     pub(crate) fn pond(&self) -> &Arc<Pond> {

@@ -79,6 +79,7 @@ mod error;
 mod invalidation;
 #[cfg(feature = "json")]
 mod json;
+mod limit;
 mod loaded;
 mod millpond;
 mod options;
@@ -89,6 +90,8 @@ mod renewal;
 mod reply;
 mod tenant;
 mod timer;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod value;
 
 pub use bytes::Bytes;
@@ -100,11 +103,19 @@ pub use error::Error;
 pub use invalidation::{Durability, Invalidated, Invalidation, Target};
 #[cfg(feature = "json")]
 pub use json::{JsonCache, JsonDirection, JsonError, JsonTenantCache};
+pub use limit::Limit;
+pub use limit::away::WithoutSidecar;
+pub use limit::charges::Charges;
+pub use limit::decision::{Decider, Decision, LimitReason};
+pub use limit::granted::{GrantedLimit, TenantGrant};
+pub use limit::reservation::{Reservation, Reserved};
 pub use loaded::{Context, Item, Loaded, LoadedMany, Revalidated};
 pub use millpond::Millpond;
 pub use millpond_core::Entropy;
 pub use millpond_core::cache::{BadField, Policy, Source, Times};
 pub use millpond_core::clock;
+pub use millpond_core::limit::{BadQuota, Quota, Settlement};
+pub use millpond_core::tenant as tenants;
 pub use remote::RemoteConfig;
 pub use tenant::TenantCache;
 pub use value::{Held, Stale, StaleReason, Value, Version};

@@ -8,6 +8,8 @@ use crate::cache::Cache;
 use crate::embedded::{Embedded, EmbeddedConfig};
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::limit::charges::{Charges, named};
+use crate::limit::Limit;
 use crate::options::Options;
 use crate::remote::{Remote, RemoteConfig};
 
@@ -36,7 +38,8 @@ impl Millpond {
     /// ```
     #[must_use]
     pub fn embedded(config: EmbeddedConfig) -> Self {
-        let home = Embedded::new(Pond::new(config.into_core()));
+        let (core, directory) = config.into_core();
+        let home = Embedded::new(Pond::new(core), directory);
         Self {
             backend: Backend::Embedded(Arc::new(home)),
             options: Options::default(),
@@ -110,6 +113,38 @@ impl Millpond {
     pub fn cache(&self, name: &str) -> Result<Cache, Error> {
         let name = CacheName::parse(name)?;
         Ok(Cache::new(self.backend.clone(), name, self.options))
+    }
+
+    /// A limit by its name, `[a-z0-9._-]{1,64}`; empty is the tenant's own, as
+    /// [`requests`](Self::requests). What it allows is declared with the tiers, in the
+    /// configuration of the sidecar or in the
+    /// [directory](EmbeddedConfig::directory) of this process.
+    ///
+    /// # Errors
+    /// [`Error::BadField`] for the name.
+    pub fn limit(&self, name: &str) -> Result<Limit, Error> {
+        Ok(Limit::new(self.backend.clone(), named(name)?))
+    }
+
+    /// The tenants' own limit: so many requests.
+    #[must_use]
+    pub fn requests(&self) -> Limit {
+        Limit::new(self.backend.clone(), None)
+    }
+
+    /// Several charges that are spent together or not at all.
+    pub fn charges(&self) -> Charges {
+        Charges::new(self.backend.clone())
+    }
+
+    /// Hands back the tokens that the sidecar granted to
+    /// [granted limits](crate::GrantedLimit) of this connection, and waits, at most
+    /// about a second, until it has them: for the end of a program. Dropping the last
+    /// handle does the same in the background, where there is still a runtime for it.
+    pub async fn hand_back(&self) {
+        if let Backend::Remote(remote) = &self.backend {
+            remote.hand_back().await;
+        }
     }
 
     /// The core of an embedded cache, with its gauges and totals; `None` when it is

@@ -13,6 +13,8 @@ mod backoff;
 mod config;
 mod distant;
 mod fate;
+mod grants;
+mod limits;
 mod live;
 mod many;
 mod pool;
@@ -30,8 +32,11 @@ use tonic::Status;
 
 use crate::direct::{DirectLoads, OnUnavailable};
 use crate::error::Error;
+use crate::limit::away::{Absence, WithoutSidecar};
 
 use fate::Fate;
+use grants::Grants;
+use limits::RequestIds;
 use live::Live;
 use pool::Pool;
 use rpc::Rpc;
@@ -39,6 +44,8 @@ use trace::{TRACEPARENT, Tracer};
 
 pub use config::RemoteConfig;
 pub(crate) use distant::Distant;
+pub(crate) use grants::Slot;
+pub(crate) use limits::HeldTokens;
 pub(crate) use turn::{Turn, settle_many};
 
 /// One sidecar, and what is to be done without it.
@@ -53,6 +60,11 @@ pub(crate) struct Remote {
     direct: OnceLock<Arc<DirectLoads>>,
     direct_at_once: usize,
     direct_queued: usize,
+    /// What decides on limits for a handle that does not say.
+    limits_away: WithoutSidecar,
+    pub(crate) absence: Absence,
+    grants: Grants,
+    requests: RequestIds,
     /// Who knows the caller's span.
     tracer: Option<Tracer>,
     /// Where abandoned rights are given back.
@@ -93,7 +105,7 @@ impl Remote {
                 let metadata = request.metadata_mut();
                 metadata.insert(TRACEPARENT, traceparent.clone());
             }
-            let sent = timeout_at(until, M::send(live.client(), request));
+            let sent = timeout_at(until, M::send(live.clients(), request));
             let status = match sent.await {
                 Ok(Ok(reply)) => return Ok((reply.into_inner(), live)),
                 Ok(Err(status)) => status,

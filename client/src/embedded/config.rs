@@ -1,8 +1,11 @@
 //! What a cache in this process is made with.
 
+use std::sync::Arc;
+
 use millpond_core::Entropy;
 use millpond_core::cache::{CacheName, Config, Policy, PolicyError};
 use millpond_core::clock::Clock;
+use millpond_core::tenant::Directory;
 
 use crate::error::Error;
 
@@ -24,6 +27,7 @@ use crate::error::Error;
 #[derive(Clone, Debug, Default)]
 pub struct EmbeddedConfig {
     core: Config,
+    directory: Option<Arc<Directory>>,
 }
 
 impl EmbeddedConfig {
@@ -90,8 +94,17 @@ impl EmbeddedConfig {
         self
     }
 
-    pub(crate) fn into_core(self) -> Config {
-        self.core
+    /// The tenants, their tiers and their limits, for
+    /// [`Millpond::limit`](crate::Millpond::limit). Their limits go by the directory's
+    /// own clock. Default: nobody is named, and whoever asks is unlimited.
+    #[must_use]
+    pub fn directory(mut self, directory: Arc<Directory>) -> Self {
+        self.directory = Some(directory);
+        self
+    }
+
+    pub(crate) fn into_core(self) -> (Config, Option<Arc<Directory>>) {
+        (self.core, self.directory)
     }
 }
 

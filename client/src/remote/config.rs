@@ -8,10 +8,13 @@ use tokio::time::Instant;
 
 use super::Remote;
 use super::address::Address;
+use super::grants::Grants;
+use super::limits::RequestIds;
 use super::pool::Pool;
 use super::trace::Tracer;
 use crate::direct::OnUnavailable;
 use crate::error::Error;
+use crate::limit::away::{Absence, WithoutSidecar};
 use crate::millpond::Millpond;
 
 /// A sidecar that is silent for less is busy, not dead, however hasty the calls are.
@@ -37,6 +40,7 @@ pub struct RemoteConfig {
     connections: usize,
     timeout: Duration,
     away: OnUnavailable,
+    limits_away: WithoutSidecar,
     direct_at_once: usize,
     direct_queued: usize,
     tracer: Option<Tracer>,
@@ -57,6 +61,7 @@ impl RemoteConfig {
             connections: 1,
             timeout: Duration::from_secs(2),
             away: OnUnavailable::Fail,
+            limits_away: WithoutSidecar::Open,
             direct_at_once: 16,
             direct_queued: 1_024,
             tracer: None,
@@ -91,6 +96,15 @@ impl RemoteConfig {
     #[must_use]
     pub fn on_unavailable(mut self, away: OnUnavailable) -> Self {
         self.away = away;
+        self
+    }
+
+    /// What decides on limits while the sidecar is away, unless a handle
+    /// [says otherwise](crate::Limit::on_unavailable). Default
+    /// [`WithoutSidecar::Open`].
+    #[must_use]
+    pub fn limits_on_unavailable(mut self, away: WithoutSidecar) -> Self {
+        self.limits_away = away;
         self
     }
 
@@ -167,6 +181,10 @@ impl RemoteConfig {
             pool: Pool::new(address, self.connections, patience, runtime.clone()),
             timeout: self.timeout,
             away: self.away,
+            limits_away: self.limits_away,
+            absence: Absence::default(),
+            grants: Grants::new(self.connections),
+            requests: RequestIds::new(),
             direct: OnceLock::new(),
             direct_at_once: self.direct_at_once,
             direct_queued: self.direct_queued,

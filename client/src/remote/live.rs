@@ -23,14 +23,12 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
 
 use super::address::Address;
-use super::rpc::{Client, Rpc};
+use super::rpc::{Clients, Rpc};
 use super::wire;
 use crate::error::Error;
 
 /// The oldest revision of the contract that this client can speak to.
 const OLDEST_REVISION: u32 = 1;
-/// Larger than any message a sidecar accepts, so that what it holds can be read.
-const MAX_MESSAGE: usize = 64 << 20;
 const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 /// To connect and to be greeted. On one machine either takes microseconds.
@@ -76,7 +74,7 @@ pub(super) struct Failed {
 /// A connection on which the sidecar has answered.
 #[derive(Debug)]
 pub(super) struct Live {
-    client: Client,
+    clients: Clients,
     pub(super) takes: Takes,
     /// Which of the [pool](super::pool)'s generations it belongs to.
     pub(super) generation: u64,
@@ -84,8 +82,8 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn client(&self) -> Client {
-        self.client.clone()
+    pub(super) fn clients(&self) -> &Clients {
+        &self.clients
     }
 
     /// A call on it has found that it takes no more.
@@ -108,9 +106,9 @@ impl Live {
         let within = CONNECT_TIMEOUT.min(patience);
         let opened = tokio::time::timeout(within, Self::greeted(address, patience)).await;
         let (error, silent) = match opened {
-            Ok(Ok((client, takes))) => {
+            Ok(Ok((clients, takes))) => {
                 return Ok(Self {
-                    client,
+                    clients,
                     takes,
                     generation,
                     ended: AtomicBool::new(false),
@@ -128,7 +126,7 @@ impl Live {
         })
     }
 
-    async fn greeted(address: &Address, patience: Duration) -> Result<(Client, Takes), Error> {
+    async fn greeted(address: &Address, patience: Duration) -> Result<(Clients, Takes), Error> {
         let channel = match address {
             Address::Http { uri, at } => {
                 let stream = TcpStream::connect(at.as_str()).await.map_err(refused)?;
@@ -142,9 +140,9 @@ impl Live {
                 over(stream, endpoint, patience).await?
             }
         };
-        let client = Client::new(channel).max_decoding_message_size(MAX_MESSAGE);
+        let clients = Clients::new(channel);
         let hello = tonic::Request::new(v1::HelloRequest {});
-        let hello = v1::HelloRequest::send(client.clone(), hello).await;
+        let hello = v1::HelloRequest::send(&clients, hello).await;
         let hello = hello.map_err(wire::error)?.into_inner();
         if hello.revision < OLDEST_REVISION {
             let revision = hello.revision;
@@ -152,7 +150,7 @@ impl Live {
                 message: format!("speaks revision {revision}, expected {OLDEST_REVISION} or later"),
             });
         }
-        Ok((client, Takes::announced(hello.limits)))
+        Ok((clients, Takes::announced(hello.limits)))
     }
 }
 
