@@ -1,19 +1,16 @@
 //! The limits in this process: core's limiter with tokio's timer around it.
 //!
-//! A thread of its own ends reservations whose hold is over, from the first
-//! reservation on: programs that hold nothing do not pay for it.
+//! A thread of its own ends reservations whose hold is over and drops full buckets of
+//! keys, from the first of either on: programs that have neither do not pay for it.
 
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use millpond_core::cache::lookup::Timer as _;
-use millpond_core::limit::{Acquired, Call, Limiter};
+use millpond_core::limit::{self, Acquired, Call, Limiter, Sweeper};
 
 use super::Embedded;
 use crate::error::Error;
-use crate::limit::charges::Asked;
+use crate::limit::charges::{Asked, Charge};
 use crate::limit::decision::Decision;
 use crate::limit::reservation::{Reservation, Reserved, Right};
 use crate::timer::Timer;
@@ -41,8 +38,8 @@ impl Limits {
             .get_or_init(|| Sweeper::start(&self.limiter).ok());
     }
 
-    async fn decide(&self, asked: &Asked) -> Result<millpond_core::limit::Decision, Error> {
-        let charges: Vec<_> = asked.charges.iter().map(|charge| charge.core()).collect();
+    async fn decide(&self, asked: &Asked) -> Result<limit::Decision, Error> {
+        let charges: Vec<_> = asked.charges.iter().map(Charge::core).collect();
         let call = Call {
             charges: &charges,
             patience: asked.patience(),
@@ -72,7 +69,7 @@ impl Embedded {
     }
 
     pub(crate) fn peek_limits(&self, asked: &Asked) -> Result<Decision, Error> {
-        let charges: Vec<_> = asked.charges.iter().map(|charge| charge.core()).collect();
+        let charges: Vec<_> = asked.charges.iter().map(Charge::core).collect();
         let decision = self.limiter().peek(asked.tenant.as_str(), &charges)?;
         Ok(decision.into())
     }
@@ -89,54 +86,5 @@ impl Embedded {
         };
         let count = asked.charges.len();
         Ok(Reserved::Held(Reservation::new(decision.into(), count, right)))
-    }
-}
-
-/// A thread that sweeps a limiter until it is dropped.
-#[derive(Debug)]
-struct Sweeper {
-    stop: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// How often holds are ended.
-const SWEEP_EVERY: Duration = Duration::from_millis(100);
-/// Sweeps between those of full buckets of keys.
-const KEYS_EVERY: u32 = 50;
-
-impl Sweeper {
-    fn start(limiter: &Arc<Limiter>) -> std::io::Result<Self> {
-        let limiter = Arc::downgrade(limiter);
-        let (stop, stopped) = sync_channel(0);
-        let thread = std::thread::Builder::new()
-            .name("millpond-limits".to_owned())
-            .spawn(move || {
-                let mut sweeps = 0_u32;
-                while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(SWEEP_EVERY) {
-                    let Some(limiter) = limiter.upgrade() else {
-                        break;
-                    };
-                    limiter.sweep();
-                    sweeps = sweeps.wrapping_add(1);
-                    if sweeps.is_multiple_of(KEYS_EVERY) {
-                        limiter.sweep_keys();
-                    }
-                }
-            })?;
-        Ok(Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Sweeper {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // It cannot have panicked with anything of ours half done; there is
-            // nobody to tell.
-            drop(thread.join());
-        }
     }
 }

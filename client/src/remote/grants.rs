@@ -206,6 +206,13 @@ impl Remote {
         if slot.take(tokens) {
             return Ok(decision(slot, LimitReason::Ok, Duration::ZERO));
         }
+        let never = || {
+            let told = slot.told();
+            told.capacity > 0 && cost > told.capacity
+        };
+        if never() {
+            return Ok(decision(slot, LimitReason::Never, Duration::ZERO));
+        }
         let began = Instant::now();
         let patience = began + asked.patience();
         let both = asked.patience().saturating_add(self.timeout);
@@ -239,8 +246,7 @@ impl Remote {
             if slot.take(tokens) {
                 return Ok(waited(slot, began));
             }
-            let told = slot.told();
-            if told.rate.is_some() && told.capacity > 0 && cost > told.capacity {
+            if never() {
                 return Ok(decision(slot, LimitReason::Never, Duration::ZERO));
             }
             if answered.is_err() {

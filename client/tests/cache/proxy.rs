@@ -15,6 +15,8 @@ enum Mode {
     Open,
     /// Accepts connections and carries nothing, as a process that is stopped.
     Stalled,
+    /// Carries what is asked and keeps what is answered.
+    Mute,
     /// Ends connections as they come.
     Shut,
 }
@@ -76,6 +78,19 @@ impl Proxy {
         self.state.send_modify(|state| state.mode = Mode::Stalled);
     }
 
+    /// Keeps all answers from now on.
+    pub(crate) fn mute(&self) {
+        self.state.send_modify(|state| state.mode = Mode::Mute);
+    }
+
+    /// Ends all connections, what was kept on them is lost, and carries again.
+    pub(crate) fn lose(&self) {
+        self.state.send_modify(|state| {
+            state.mode = Mode::Open;
+            state.cuts += 1;
+        });
+    }
+
     /// Ends all connections. Others may be made at once.
     pub(crate) fn cut(&self) {
         self.state.send_modify(|state| state.cuts += 1);
@@ -101,8 +116,14 @@ async fn carry(near: TcpStream, sidecar: SocketAddr, mut state: watch::Receiver<
     };
     let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
     tokio::join!(
-        one_way(near_read, far_write, state.clone(), born),
-        one_way(far_read, near_write, state, born)
+        one_way(near_read, far_write, state.clone(), born, &[Mode::Stalled]),
+        one_way(
+            far_read,
+            near_write,
+            state,
+            born,
+            &[Mode::Stalled, Mode::Mute]
+        )
     );
 }
 
@@ -111,6 +132,7 @@ async fn one_way(
     mut to: OwnedWriteHalf,
     mut state: watch::Receiver<State>,
     born: usize,
+    stops: &[Mode],
 ) {
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -121,7 +143,7 @@ async fn one_way(
             }
             read = from.read(&mut buffer) => read.unwrap_or(0),
         };
-        let going = state.wait_for(|state| state.mode != Mode::Stalled).await;
+        let going = state.wait_for(|state| !stops.contains(&state.mode)).await;
         let cut = going.map_or(true, |state| state.cuts != born);
         if read == 0 || cut || to.write_all(&buffer[..read]).await.is_err() {
             return;

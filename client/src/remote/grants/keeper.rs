@@ -159,10 +159,10 @@ impl Keeper {
                 Event::Wake(Some(Wake::Slot(slot))) => self.woken(slot),
                 Event::Wake(Some(Wake::HandBack(done))) => {
                     self.hand_back().await;
-                    drop(done.send(()));
+                    let _waited_for = done.send(());
                 }
                 Event::Wake(None) => return self.hand_back().await,
-                Event::Looked(slot, looked) => self.looked(&slot, looked),
+                Event::Looked(slot, looked) => self.looked(slot, looked),
                 Event::Reply(Ok(reply)) => self.reply(&reply),
                 Event::Reply(Err(error)) => self.lost(&error),
                 Event::Tick => self.ticked(),
@@ -198,8 +198,10 @@ impl Keeper {
         let id = slot.id;
         let known = slot.told().rate.is_some();
         let new = || Held::new(Arc::clone(&slot));
-        self.held.entry(id).or_insert_with(new);
-        if known {
+        let held = self.held.entry(id).or_insert_with(new);
+        if held.due.is_some() {
+            // Asked for already, and answered soon.
+        } else if known {
             self.ask(id);
         } else {
             self.look(slot);
@@ -222,7 +224,7 @@ impl Keeper {
         }));
     }
 
-    fn looked(&mut self, slot: &Slot, looked: Result<v1::AcquireReply, Error>) {
+    fn looked(&mut self, slot: Arc<Slot>, looked: Result<v1::AcquireReply, Error>) {
         match looked {
             Ok(reply) => {
                 slot.learn(|told| {
@@ -231,25 +233,28 @@ impl Keeper {
                     told.remaining = reply.remaining;
                     told.reset_after = Duration::from_millis(reply.reset_after_ms);
                 });
+                // It may have been let go of meanwhile.
+                let new = || Held::new(Arc::clone(&slot));
+                self.held.entry(slot.id).or_insert_with(new);
                 self.ask(slot.id);
             }
-            Err(Error::Unavailable { .. }) => self.refuse(slot.id, Why::Away),
+            Err(Error::Unavailable { .. }) => self.refuse(&slot, Why::Away),
             Err(error) => slot.refuse(Why::Failed(error), UNAVAILABLE_FOR),
         }
     }
 
     /// The sidecar is away, or what it says is of no use: not for long.
-    fn refuse(&mut self, id: u64, why: Why) {
+    fn refuse(&mut self, slot: &Slot, why: Why) {
         let pause = self.backoff.pause(fastrand::f64());
-        if let Some(held) = self.held.get_mut(&id) {
-            held.due = None;
-            held.slot.refuse(why, pause);
-        }
+        slot.refuse(why, pause);
     }
 
     fn ask(&mut self, id: u64) {
         let Some(remote) = self.remote.upgrade() else {
-            return self.refuse(id, Why::Away);
+            if let Some(held) = self.held.get(&id) {
+                held.slot.refuse(Why::Away, Duration::ZERO);
+            }
+            return;
         };
         if self.session.as_ref().is_some_and(|it| !it.takes(id)) {
             self.change_streams();
@@ -282,7 +287,7 @@ impl Keeper {
             told.remaining = reply.remaining;
             told.reset_after = Duration::from_millis(reply.reset_after_ms);
         });
-        if reply.tokens > 0 || reply.expires_in_ms > 0 {
+        if reply.tokens > 0 {
             held.lives = Duration::from_millis(reply.expires_in_ms);
             slot.grant(reply.tokens, held.said, held.lives);
         }
@@ -292,6 +297,11 @@ impl Keeper {
         if reply.tokens > 0 {
             slot.granted();
             return;
+        }
+        if reply.reason() == v1::LimitReason::NotFound {
+            // A look says it in the sidecar's words.
+            let slot = Arc::clone(slot);
+            return self.look(slot);
         }
         let retry_after = Duration::from_millis(reply.retry_after_ms).max(LEAST_RETRY);
         let reason = limits::reason(reply.reason, false);
@@ -305,8 +315,9 @@ impl Keeper {
     /// The stream is no more. What was asked on it is asked again.
     fn lost(&mut self, error: &Error) {
         let answered = self.session.take().is_some_and(|it| it.answered);
-        let due = self.held.values_mut().filter(|held| held.due.is_some());
-        let due: Vec<_> = due.map(|held| Arc::clone(&held.slot)).collect();
+        let due = self.held.values_mut();
+        let due = due.filter_map(|held| held.due.take().map(|_| Arc::clone(&held.slot)));
+        let due: Vec<_> = due.collect();
         for slot in due {
             if answered {
                 self.look(slot);
@@ -316,7 +327,7 @@ impl Keeper {
                 Error::Unavailable { .. } => Why::Away,
                 error => Why::Failed(error.clone()),
             };
-            self.refuse(slot.id, why);
+            self.refuse(&slot, why);
         }
     }
 
@@ -328,7 +339,7 @@ impl Keeper {
                 message: "the sidecar did not answer a question for tokens".to_owned(),
             });
         }
-        let mut idle = Vec::new();
+        let (mut idle, mut renewed) = (Vec::new(), Vec::new());
         for (id, held) in &mut self.held {
             let now = held.slot.clock().precise();
             let target = held.measure(now);
@@ -342,14 +353,14 @@ impl Keeper {
             if held.slot.refusal().is_none() {
                 held.slot.set_low(target / 2);
             }
-            // What is in hand is renewed by saying that it is used.
-            let half = now.since(held.said) >= held.lives / 2;
-            if half && held.slot.left() > 0 && held.report != held.reported {
-                let message = held.message(0);
-                if let Some(session) = &mut self.session {
-                    session.ask(message);
-                }
+            // Another grant renews all that is in hand.
+            let ageing = now.since(held.said) >= held.lives / 2;
+            if ageing && held.slot.left() > 0 && held.slot.refusal().is_none() {
+                renewed.push(*id);
             }
+        }
+        for id in renewed {
+            self.ask(id);
         }
         for id in idle {
             self.let_go(id);
