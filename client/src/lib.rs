@@ -26,7 +26,11 @@
 //!   tags, times and an etag, or `None` for "there is no such thing".
 //! - [`get_many_or_load`](TenantCache::get_many_or_load) reads many keys with one
 //!   call of a loader that says what it found by [`LoadedMany`].
-//! - `json` (a default feature) adds [`JsonCache`]: typed values.
+//! - [`Millpond::limit`] makes handles on the limits of tenants: [`Limit`] decides a
+//!   call, [`Charges`] several limits at once, [`GrantedLimit`] in nanoseconds from
+//!   tokens that the sidecar granted ahead.
+//! - `json` (a default feature) adds [`JsonCache`]: typed values. `tower` adds a layer
+//!   that refuses requests over a limit.
 //!
 //! # A sidecar, and its absence
 //!
@@ -45,7 +49,7 @@
 //! and beyond that whatever its own loader takes. While the sidecar is away reads fail
 //! with [`Error::Unavailable`] or load directly: see [`OnUnavailable`]. Writes and
 //! invalidations fail in either case. `MILLPOND_BYPASS=1` takes the cache out of a
-//! process.
+//! process. On limits, [`WithoutSidecar`] decides.
 //!
 //! Limits are the same in both modes, and are checked before anything is asked: a key
 //! is 1 to 1 024 bytes; an entry has at most 8 tags of 1 to 128 bytes and an etag of
@@ -65,6 +69,8 @@
 //! | `read`, `bulk` | the protocol of a read that loads, of one key and of many |
 //! | `renewal` | leases that last as long as their loader |
 //! | `reply`, `place` | what a backend answers, and which one it is |
+//! | `limit/*` | limits: the handles, what goes in and comes out, and while the sidecar is away |
+//! | `tower/*` | the layer |
 //! | `direct/*` | loading while the sidecar is away |
 //! | `environment` | what variables say |
 //! | `embedded/*`, `timer` | the core in this process |

@@ -8,8 +8,8 @@ use crate::cache::Cache;
 use crate::embedded::{Embedded, EmbeddedConfig};
 use crate::environment::Environment;
 use crate::error::Error;
-use crate::limit::charges::{Charges, named};
 use crate::limit::Limit;
+use crate::limit::charges::{Charges, named};
 use crate::options::Options;
 use crate::remote::{Remote, RemoteConfig};
 

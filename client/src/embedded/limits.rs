@@ -85,6 +85,10 @@ impl Embedded {
             token,
         };
         let count = asked.charges.len();
-        Ok(Reserved::Held(Reservation::new(decision.into(), count, right)))
+        Ok(Reserved::Held(Reservation::new(
+            decision.into(),
+            count,
+            right,
+        )))
     }
 }

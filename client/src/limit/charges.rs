@@ -8,8 +8,8 @@ use millpond_core::limit::{self, Call, MAX_CHARGES};
 use millpond_core::tenant::LimitName;
 
 use super::Options;
-use super::decision::Decision;
 use super::deciding;
+use super::decision::Decision;
 use super::reservation::Reserved;
 use crate::error::Error;
 use crate::millpond::Backend;
@@ -145,12 +145,7 @@ impl Charges {
     ///
     /// # Errors
     /// [`Error::BadField`] for the name or the key.
-    pub fn keyed(
-        mut self,
-        limit: &str,
-        key: impl Into<Bytes>,
-        cost: u64,
-    ) -> Result<Self, Error> {
+    pub fn keyed(mut self, limit: &str, key: impl Into<Bytes>, cost: u64) -> Result<Self, Error> {
         let charge = Charge {
             limit: named(limit)?,
             key: key.into(),

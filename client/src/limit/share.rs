@@ -244,7 +244,10 @@ mod tests {
         let after_long = 3_600 * SECOND;
         let allowed = (0..100).filter(|_| at(&shares, after_long, &one, 0).is_ok());
         assert_eq!(allowed.count(), 5);
-        assert_eq!(at(&shares, after_long, &[charge("api", 6)], 0), Err(Denied::Never));
+        assert_eq!(
+            at(&shares, after_long, &[charge("api", 6)], 0),
+            Err(Denied::Never)
+        );
     }
 
     #[test]

@@ -148,7 +148,10 @@ mod tests {
             ..decision("api")
         };
         for line in said(&vast) {
-            for number in line.split(['=', ';']).filter_map(|part| part.parse::<u64>().ok()) {
+            for number in line
+                .split(['=', ';'])
+                .filter_map(|part| part.parse::<u64>().ok())
+            {
                 assert!(number <= MOST, "{line}");
             }
         }

@@ -142,10 +142,7 @@ impl LimitLayer {
     /// Whose tokens within the limit, instead of the limit's own
     /// [`key`](Limit::key); none leaves that.
     #[must_use]
-    pub fn key(
-        mut self,
-        key: impl Fn(&Parts) -> Option<Bytes> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn key(mut self, key: impl Fn(&Parts) -> Option<Bytes> + Send + Sync + 'static) -> Self {
         self.extract.key = Some(Arc::new(key));
         self
     }

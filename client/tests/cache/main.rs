@@ -12,6 +12,10 @@ mod invalidation;
 mod json;
 mod leases;
 mod peer;
+#[expect(
+    dead_code,
+    reason = "shared with the tests of limits, which lose replies"
+)]
 mod proxy;
 mod refresh;
 mod sidecar;

@@ -164,8 +164,7 @@ async fn killed_and_started_again(chosen: WithoutSidecar, granted: bool) -> (u64
 async fn open_lets_everybody_go_on_while_the_sidecar_is_away() {
     in_time(async {
         for granted in [false, true] {
-            let (away, allowed, _) =
-                killed_and_started_again(WithoutSidecar::Open, granted).await;
+            let (away, allowed, _) = killed_and_started_again(WithoutSidecar::Open, granted).await;
             assert_eq!(allowed, away);
         }
     })
@@ -191,7 +190,10 @@ async fn a_share_lets_no_more_go_on_than_comes_back_while_the_sidecar_is_away() 
             let (away, allowed, without) = killed_and_started_again(share, granted).await;
             // A second more: some are still decided here while others reach it again.
             let bound = (without + SECOND).as_millis() * 20 / 1_000;
-            assert!(u128::from(allowed) <= bound, "{allowed} of {away}, at most {bound}");
+            assert!(
+                u128::from(allowed) <= bound,
+                "{allowed} of {away}, at most {bound}"
+            );
         }
     })
     .await;

@@ -34,7 +34,10 @@ async fn a_burst_is_allowed_then_it_says_when_to_come_back(venue: Venue) {
     let denied = requests.acquire("acme").await.expect("it answers");
     assert!(!denied.allowed);
     assert_eq!(denied.reason, LimitReason::OverLimit);
-    assert_eq!((denied.retry_after, denied.reset_after), (SECOND, 3 * SECOND));
+    assert_eq!(
+        (denied.retry_after, denied.reset_after),
+        (SECOND, 3 * SECOND)
+    );
     venue.clock.advance(SECOND);
     assert!(requests.acquire("acme").await.expect("it answers").allowed);
     assert!(!requests.acquire("acme").await.expect("it answers").allowed);
@@ -45,7 +48,10 @@ async fn what_costs_more_than_the_bucket_holds_is_never_allowed(venue: Venue) {
     let decision = venue.pond.requests().cost(4).wait(10 * SECOND);
     let decision = decision.acquire("acme").await.expect("it answers");
     assert_eq!(decision.reason, LimitReason::Never);
-    assert_eq!((decision.allowed, decision.retry_after), (false, Duration::ZERO));
+    assert_eq!(
+        (decision.allowed, decision.retry_after),
+        (false, Duration::ZERO)
+    );
     assert_eq!(venue.left("acme").await, 3);
 }
 
@@ -72,12 +78,18 @@ async fn keys_have_buckets_of_their_own_within_the_limit(venue: Venue) {
     }
     let denied = ada.acquire("acme").await.expect("it answers");
     let by = denied.decided_by.expect("a bucket decided");
-    assert_eq!((denied.allowed, by.limit(), by.keyed()), (false, "sms", true));
+    assert_eq!(
+        (denied.allowed, by.limit(), by.keyed()),
+        (false, "sms", true)
+    );
     assert!(bob.acquire("acme").await.expect("it answers").allowed);
     // The limit's own is spent now.
     let denied = bob.acquire("acme").await.expect("it answers");
     let by = denied.decided_by.expect("a bucket decided");
-    assert_eq!((denied.allowed, by.limit(), by.keyed()), (false, "sms", false));
+    assert_eq!(
+        (denied.allowed, by.limit(), by.keyed()),
+        (false, "sms", false)
+    );
 }
 
 async fn charges_are_spent_all_or_none(venue: Venue) {
@@ -117,7 +129,10 @@ async fn a_tenant_that_is_not_served_is_told_apart_from_one_that_is_in_maintenan
     venue.set_state("acme", State::Suspended);
     let decision = requests.acquire("acme").await.expect("it answers");
     assert_eq!(decision.reason, LimitReason::Suspended);
-    assert_eq!((decision.allowed, decision.retry_after), (false, Duration::ZERO));
+    assert_eq!(
+        (decision.allowed, decision.retry_after),
+        (false, Duration::ZERO)
+    );
     venue.set_state("acme", State::Maintenance);
     let decision = requests.acquire("acme").await.expect("it answers");
     assert_eq!(decision.reason, LimitReason::Unavailable);
@@ -139,7 +154,10 @@ async fn what_is_not_of_its_form_or_not_known_is_an_error(venue: Venue) {
     let (pond, requests) = (&venue.pond, venue.pond.requests());
     let bad = |error: Error| matches!(error, Error::BadField(_));
     assert!(bad(pond.limit("API").expect_err("upper case")));
-    assert!(bad(requests.acquire("no tenant").await.expect_err("a space")));
+    assert!(bad(requests
+        .acquire("no tenant")
+        .await
+        .expect_err("a space")));
     let long = requests.clone().key(vec![0; 1_025]);
     assert!(bad(long.acquire("acme").await.expect_err("too long")));
     let unknown = pond.limit("unheard-of").expect("a name");
@@ -148,10 +166,16 @@ async fn what_is_not_of_its_form_or_not_known_is_an_error(venue: Venue) {
         unknown.peek("acme").await,
         pond.charges().acquire("acme").await,
     ] {
-        assert!(matches!(refused, Err(Error::Rejected { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(Error::Rejected { .. })),
+            "{refused:?}"
+        );
     }
     let refused = unknown.granted().acquire("acme").await;
-    assert!(matches!(refused, Err(Error::Rejected { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::Rejected { .. })),
+        "{refused:?}"
+    );
     assert_eq!(venue.left("acme").await, 3);
 }
 

@@ -106,7 +106,10 @@ async fn what_was_in_hand_when_the_stream_broke_is_spent_from_the_hand_or_stays_
         for _ in 0..20 {
             for _ in 0..10 {
                 let decision = acme.acquire().await.expect("it answers");
-                assert!(decision.allowed && !decision.without_sidecar, "{decision:?}");
+                assert!(
+                    decision.allowed && !decision.without_sidecar,
+                    "{decision:?}"
+                );
                 spent += 1;
             }
             far.proxy.cut();
@@ -155,7 +158,12 @@ async fn one_bucket_that_is_not_known_ends_nothing_for_the_others() {
 async fn a_patient_caller_waits_for_what_comes_back() {
     in_time(async {
         let config = sidecar(Clock::Kernel, None);
-        put(config.limiter().directory(), "acme", Some(quota(20, 1)), Vec::new());
+        put(
+            config.limiter().directory(),
+            "acme",
+            Some(quota(20, 1)),
+            Vec::new(),
+        );
         let address = config.tcp().expect("it listens").to_string();
         let pond = connect(&address).await;
         let requests = pond.requests().granted();
@@ -258,7 +266,10 @@ async fn what_dies_with_a_process_is_never_spent_by_another() {
         let spent = dead + enough(&processes);
         let took = began.elapsed();
         let bound = u128::from(BURST) + u128::from(RATE) * took.as_millis() / 1_000 + 1;
-        assert!(u128::from(spent) <= bound, "{spent} in {took:?}, at most {bound}");
+        assert!(
+            u128::from(spent) <= bound,
+            "{spent} in {took:?}, at most {bound}"
+        );
         drop(processes);
         tokio::task::block_in_place(|| drop(running));
     })

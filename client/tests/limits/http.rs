@@ -93,8 +93,14 @@ async fn what_is_not_served_or_no_name_is_told_apart(venue: Venue) {
     let own = layer(venue.pond.requests());
     let unknown = layer(venue.pond.limit("unheard-of").expect("a name"));
     let status = async |layer: &LimitLayer, tenant| asked(layer, "/", Some(tenant)).await;
-    assert_eq!(status(&own, "no tenant").await.status(), StatusCode::BAD_REQUEST);
-    assert_eq!(status(&unknown, "acme").await.status(), StatusCode::FORBIDDEN);
+    assert_eq!(
+        status(&own, "no tenant").await.status(),
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(
+        status(&unknown, "acme").await.status(),
+        StatusCode::FORBIDDEN
+    );
     venue.set_state("acme", State::Suspended);
     assert_eq!(status(&own, "acme").await.status(), StatusCode::FORBIDDEN);
     venue.set_state("acme", State::Maintenance);

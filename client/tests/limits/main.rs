@@ -7,6 +7,10 @@ mod grants;
 #[cfg(feature = "tower")]
 mod http;
 #[path = "../cache/proxy.rs"]
+#[expect(
+    dead_code,
+    reason = "shared with the tests of caches, which count connections"
+)]
 mod proxy;
 mod reservations;
 mod venue;

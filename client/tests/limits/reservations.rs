@@ -13,9 +13,12 @@ crate::everywhere!(
 );
 
 async fn held(venue: &Venue, cost: u64) -> Reservation {
-    let reserved = venue.pond.requests().reserve("acme", cost, 60 * SECOND);
-    let reserved = reserved.await.expect("it answers");
-    reserved.held().expect("there are tokens")
+    let requests = venue.pond.requests();
+    let reserved = requests.reserve("acme", cost, 60 * SECOND).await;
+    reserved
+        .expect("it answers")
+        .held()
+        .expect("there are tokens")
 }
 
 async fn a_commit_settles_to_the_real_cost(venue: Venue) {
@@ -29,7 +32,11 @@ async fn a_commit_settles_to_the_real_cost(venue: Venue) {
     assert_eq!(more.commit(12).await, Ok(Settlement::Done));
     let peeked = venue.pond.requests().peek("acme").await;
     let peeked = peeked.expect("it answers");
-    assert_eq!((peeked.remaining, peeked.retry_after), (0, 5 * SECOND), "a debt");
+    assert_eq!(
+        (peeked.remaining, peeked.retry_after),
+        (0, 5 * SECOND),
+        "a debt"
+    );
 }
 
 async fn what_is_released_or_dropped_goes_back(venue: Venue) {
@@ -85,7 +92,10 @@ async fn several_charges_are_settled_each_to_its_cost(venue: Venue) {
     assert_eq!(settled, Ok(Settlement::Done));
     assert_eq!((left("reads").await, left("writes").await), (9, 6));
     let refused = reserve().await.commit(1).await;
-    assert!(matches!(refused, Err(Error::Rejected { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::Rejected { .. })),
+        "{refused:?}"
+    );
     until(async || (left("reads").await, left("writes").await) == (9, 6)).await;
 }
 
@@ -98,7 +108,10 @@ async fn a_commit_that_met_no_sidecar_is_made_when_it_is_back() {
         let reserved = reserved.expect("it answers").held().expect("there are");
         far.proxy.shut();
         let committed = reserved.commit(7).await;
-        assert!(matches!(committed, Err(Error::Unavailable { .. })), "{committed:?}");
+        assert!(
+            matches!(committed, Err(Error::Unavailable { .. })),
+            "{committed:?}"
+        );
         assert_eq!(far.venue.left_in_sidecar("acme"), 8);
         far.proxy.open();
         until(async || far.venue.left_in_sidecar("acme") == 3).await;

@@ -59,7 +59,9 @@ pub(crate) fn put(
         },
         ..Declaration::of(TierName::parse("free").expect("a name"))
     };
-    directory.put(&id(tenant), &declaration).expect("it is valid");
+    directory
+        .put(&id(tenant), &declaration)
+        .expect("it is valid");
 }
 
 fn still() -> ManualClock {

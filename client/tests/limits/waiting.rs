@@ -42,7 +42,10 @@ async fn who_would_wait_too_long_is_denied_at_once(venue: Venue) {
     assert!(hasty.acquire("acme").await.expect("it answers").allowed);
     let denied = hasty.acquire("acme").await.expect("it answers");
     assert_eq!(denied.reason, LimitReason::OverLimit);
-    assert_eq!((denied.retry_after, denied.waited), (SECOND, Duration::ZERO));
+    assert_eq!(
+        (denied.retry_after, denied.waited),
+        (SECOND, Duration::ZERO)
+    );
 }
 
 async fn who_leaves_before_its_turn_gives_the_tokens_back(venue: Venue) {

@@ -429,7 +429,8 @@ impl Keeper {
             self.let_go(id);
         }
         if let Some(session) = self.session.take() {
-            session.close(until.saturating_duration_since(Instant::now()))
+            session
+                .close(until.saturating_duration_since(Instant::now()))
                 .await;
         }
     }

@@ -14,8 +14,8 @@
 //!
 //! Cost: spending is core's clock, load and compare-and-swap, and one load more.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use millpond_core::cache::TenantId;
