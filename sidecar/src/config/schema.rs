@@ -3,8 +3,8 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::Config;
-use super::table::tenancy::{self, LIMIT, LIMITS, SaidLimit, TENANTS, TIERS, UNKNOWN_TENANTS};
 use super::reading::{DESCRIPTORS, UNITS};
+use super::table::tenancy::{self, LIMIT, LIMITS, SaidLimit, TENANTS, TIERS, UNKNOWN_TENANTS};
 use super::table::{API_VERSION, CACHES, Field, GROUPS, POLICY, PROCESS, UNDECLARED, VERSION_KEY};
 use millpond_core::cache::Policy;
 use millpond_core::limit::rules::Domain;

@@ -46,7 +46,8 @@ impl Descriptors {
     /// What is wrong with them, a line each.
     pub(crate) fn prepared(domains: &[Domain]) -> Result<Prepared, Vec<String>> {
         let rules = Rules::new(domains);
-        let rules = rules.map_err(|wrong| wrong.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let rules =
+            rules.map_err(|wrong| wrong.iter().map(ToString::to_string).collect::<Vec<_>>());
         rules.map(|rules| Prepared(Arc::new(rules)))
     }
 

@@ -8,6 +8,7 @@ use crate::limit::ledger::Spent;
 use crate::limit::levels::{Paid, PaidReceipt, Payments};
 use crate::limit::quota::Ticks;
 use crate::limit::word::Refused;
+use crate::sync::AtomicBool;
 
 /// What charging came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,7 @@ impl Limiter {
                         entry: Arc::clone(&party.entry),
                         plan,
                         paid: paid.iter().copied().collect(),
+                        came: AtomicBool::new(false),
                     };
                     self.undo(&spent, now);
                 }
