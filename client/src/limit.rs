@@ -67,7 +67,7 @@ macro_rules! deciding {
     () => {
         /// How long to wait for the call's turn, at most 60 s; beyond that it is denied
         /// at once. Default: it does not wait.
-        #[must_use]
+        #[must_use = "it returns the handle that it has changed"]
         pub fn wait(mut self, wait: std::time::Duration) -> Self {
             self.options.wait = wait;
             self
@@ -76,7 +76,7 @@ macro_rules! deciding {
         /// How long a call may take in all, its waiting included, instead of the
         /// connection's [`timeout`](crate::RemoteConfig::timeout) beyond `wait`.
         /// Nothing to limits in this process, which waits no longer either.
-        #[must_use]
+        #[must_use = "it returns the handle that it has changed"]
         pub fn within(mut self, all: std::time::Duration) -> Self {
             self.options.within = Some(all);
             self
@@ -85,7 +85,7 @@ macro_rules! deciding {
         /// What decides while the sidecar is away, instead of the
         /// [connection's choice](crate::RemoteConfig::limits_on_unavailable). Nothing
         /// to limits in this process.
-        #[must_use]
+        #[must_use = "it returns the handle that it has changed"]
         pub fn on_unavailable(mut self, away: crate::WithoutSidecar) -> Self {
             self.options.away = Some(away);
             self

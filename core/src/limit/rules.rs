@@ -267,7 +267,7 @@ impl Rules {
         &'a self,
         domain: &str,
         entries: &[Entry<'a>],
-    ) -> Option<Result<(&'a Arc<str>, &'a str, Vec<u8>), NoTenant>> {
+    ) -> Option<Result<Own<'a>, NoTenant>> {
         let tree = self.0.get(domain)?;
         let named = entries.iter().find(|entry| entry.key == &*tree.tenant_key);
         let tenant = named.map(|entry| entry.value);
@@ -284,6 +284,9 @@ impl Rules {
         Some(Ok((&tree.name, tenant, key)))
     }
 }
+
+/// The domain as its rules know it, the tenant, and which bucket.
+pub type Own<'a> = (&'a Arc<str>, &'a str, Vec<u8>);
 
 /// Neither the descriptor nor its domain names a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -179,6 +179,7 @@ fn cache_stats(totals: &Totals, evictions: u64) -> v1::CacheStats {
         ("revalidating", totals.stale_revalidating()),
         ("load_failed", totals.stale_load_failed),
         ("shed", totals.stale_shed),
+        ("over_budget", totals.stale_over_budget),
     ];
     v1::CacheStats {
         hits: totals.hits,

@@ -141,6 +141,7 @@ impl Observed {
                 "revalidating" => totals.stale_revalidating(),
                 "load_failed" => totals.stale_load_failed,
                 "shed" => totals.stale_shed,
+                "over_budget" => totals.stale_over_budget,
                 _ => 0,
             };
             page.sample(&[name], stale);
@@ -162,6 +163,7 @@ impl Observed {
             (table::SETS, totals.sets),
             (table::INVALIDATIONS, totals.invalidations),
             (table::SHED, totals.shed),
+            (table::UNPAID, totals.over_budget),
             (table::EXPIRED, totals.expired),
             (table::ADOPTED, totals.adopted),
             (table::EVICTIONS, self.pond.gauges().evictions),

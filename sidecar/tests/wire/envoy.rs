@@ -21,7 +21,7 @@ use tonic::{Code as StatusCode, Status};
 use crate::support::Pod;
 
 fn rule(key: &str, value: Option<&str>, amount: u64, rules: Vec<Rule>) -> Rule {
-    let quota = Quota::new(amount, Duration::from_secs(3_600), amount).unwrap();
+    let quota = Quota::new(amount, Duration::from_secs(3_600), amount).expect("valid");
     Rule {
         key: key.to_owned(),
         value: value.map(str::to_owned),
@@ -78,7 +78,7 @@ impl Asking {
             descriptors: descriptors.to_vec(),
             hits_addend: 0,
         };
-        self.ask(request).await.unwrap()
+        self.ask(request).await.expect("answered")
     }
 }
 
@@ -163,7 +163,7 @@ async fn costs_are_the_descriptors_own_else_the_requests() {
         hits_addend: 2,
     };
     assert_eq!(left(&asking.ask(request).await.unwrap()), [3, 0]);
-    assert_eq!(left(&asking.of(&[check.clone()]).await), [3]);
+    assert_eq!(left(&asking.of(std::slice::from_ref(&check)).await), [3]);
     let back = RateLimitDescriptor {
         hits_addend: Some(2),
         is_negative_hits: true,
@@ -183,7 +183,7 @@ async fn costs_are_the_descriptors_own_else_the_requests() {
     assert_eq!(header(&never, "Retry-After"), None);
     assert_eq!(header(&never, "X-Millpond-Reason"), Some("cost"));
     for _ in 0..3 {
-        assert_eq!(codes(&asking.of(&[tenant.clone()]).await), [Code::Ok]);
+        assert_eq!(codes(&asking.of(std::slice::from_ref(&tenant)).await), [Code::Ok]);
     }
     assert_eq!(codes(&asking.of(&[check]).await), [Code::OverLimit]);
 }
@@ -202,7 +202,7 @@ async fn a_limit_that_comes_along_holds_instead_of_the_rules() {
         ..descriptor(entries)
     };
     let own = with(&[("tenant", "acme")], 7);
-    let response = asking.of(&[own.clone()]).await;
+    let response = asking.of(std::slice::from_ref(&own)).await;
     assert_eq!(left(&response), [6]);
     let limit = response.statuses[0].current_limit.as_ref().unwrap();
     assert_eq!((limit.requests_per_unit, limit.unit()), (7, Unit::Day));

@@ -36,7 +36,7 @@ pub(super) struct Session {
 
 enum State {
     Opening(Opening),
-    Open(Open),
+    Open(Box<Open>),
 }
 
 struct Open {
@@ -96,7 +96,7 @@ impl Session {
     pub(super) async fn next(&mut self) -> Result<v1::GrantReply, Error> {
         loop {
             match &mut self.state {
-                State::Opening(opening) => self.state = State::Open(opening.await?),
+                State::Opening(opening) => self.state = State::Open(Box::new(opening.await?)),
                 State::Open(open) => {
                     return match open.replies.message().await {
                         Ok(Some(reply)) => {
@@ -124,7 +124,7 @@ impl Session {
         drop(asks);
         let ended = async {
             let mut open = match state {
-                State::Opening(opening) => opening.await.ok()?,
+                State::Opening(opening) => Box::new(opening.await.ok()?),
                 State::Open(open) => open,
             };
             while let Ok(Some(_)) = open.replies.message().await {}

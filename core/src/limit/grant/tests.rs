@@ -14,12 +14,12 @@ const SECOND: Duration = Duration::from_secs(1);
 const LIVES: Duration = Duration::from_secs(2);
 
 fn quota(amount: u64, burst: u64) -> Quota {
-    Quota::per_second(amount, burst).unwrap()
+    Quota::per_second(amount, burst).expect("valid")
 }
 
 fn tier(name: &str, request: Option<Quota>, limits: Vec<NamedQuota>) -> Tier {
     Tier {
-        name: TierName::parse(name).unwrap(),
+        name: TierName::parse(name).expect("valid"),
         extends: None,
         settings: Overrides {
             request: request.map(Pace::from).unwrap_or_default(),
@@ -34,12 +34,15 @@ fn limiter(tiers: Vec<Tier>) -> (Arc<Limiter>, ManualClock) {
     let clock = ManualClock::starting_at(Time::ZERO.after(1_000 * SECOND));
     let first = Declaration::of(tiers[0].name.clone());
     let directory = Directory::new(tenant::Config {
-        tiers: Tiers::new(tiers).unwrap(),
+        tiers: Tiers::new(tiers).expect("valid"),
         strangers: Strangers::Refuse,
-        tenants: vec![(TenantId::parse("a").unwrap(), first)],
+        tenants: vec![(TenantId::parse("a").expect("valid"), first)],
         clock: Clock::Manual(clock.clone()),
     });
-    (Limiter::new(directory.unwrap(), Config::default()), clock)
+    (
+        Limiter::new(directory.expect("valid"), Config::default()),
+        clock,
+    )
 }
 
 fn of_rate(amount: u64, burst: u64) -> (Arc<Limiter>, ManualClock) {
@@ -59,7 +62,7 @@ fn ask(id: u64, want: u32, used: u64, returned: u64) -> Ask<'static> {
 }
 
 fn given(grants: &mut Grants, ask: Ask<'_>) -> (u32, Duration) {
-    let given = grants.ask(&ask).unwrap();
+    let given = grants.ask(&ask).expect("valid");
     (given.tokens, given.retry_after)
 }
 
@@ -72,7 +75,7 @@ fn remaining(limiter: &Limiter) -> u64 {
             cost: 0,
         }],
     );
-    decision.unwrap().standing.unwrap().remaining
+    decision.expect("valid").standing.expect("valid").remaining
 }
 
 #[test]
@@ -98,10 +101,10 @@ fn a_slow_buckets_retry_is_when_its_next_token_comes() {
     let (limiter, _clock) = of_rate(4, 1);
     let mut grants = Grants::none(limiter);
     assert_eq!(given(&mut grants, ask(1, 9, 0, 0)).0, 1);
-    let refused = grants.ask(&ask(1, 9, 1, 0)).unwrap();
+    let refused = grants.ask(&ask(1, 9, 1, 0)).expect("valid");
     assert_eq!(refused.verdict, Verdict::OverLimit);
     assert_eq!((refused.tokens, refused.retry_after), (0, SECOND / 4));
-    let report = grants.ask(&ask(1, 0, 1, 0)).unwrap();
+    let report = grants.ask(&ask(1, 0, 1, 0)).expect("valid");
     assert_eq!((report.tokens, report.verdict), (0, Verdict::Allowed));
 }
 
@@ -110,7 +113,7 @@ fn every_level_of_the_charge_is_debited_and_the_narrowest_sizes_it() {
     let limit = NamedQuota {
         total: Some(quota(1, 40)),
         per_key: Some(quota(1, 10)),
-        ..NamedQuota::new(LimitName::parse("sms").unwrap())
+        ..NamedQuota::new(LimitName::parse("sms").expect("valid"))
     };
     let (limiter, _clock) = limiter(vec![tier("t", Some(quota(1, 100)), vec![limit])]);
     let mut grants = Grants::none(Arc::clone(&limiter));
@@ -125,7 +128,7 @@ fn every_level_of_the_charge_is_debited_and_the_narrowest_sizes_it() {
         key: b"u",
         cost: 1,
     };
-    let levels = limiter.levels("a", charge).unwrap();
+    let levels = limiter.levels("a", charge).expect("valid");
     let left: Vec<_> = levels
         .iter()
         .map(|level| level.standing.remaining)
@@ -136,8 +139,8 @@ fn every_level_of_the_charge_is_debited_and_the_narrowest_sizes_it() {
         returned: 5,
         ..of_key(1, b"u")
     };
-    assert_eq!(grants.ask(&back).unwrap().returned, 5);
-    let levels = limiter.levels("a", charge).unwrap();
+    assert_eq!(grants.ask(&back).expect("valid").returned, 5);
+    let levels = limiter.levels("a", charge).expect("valid");
     let left: Vec<_> = levels
         .iter()
         .map(|level| level.standing.remaining)
@@ -152,16 +155,16 @@ fn what_is_handed_back_counts_once_and_no_more_than_was_granted_and_not_used() {
     assert_eq!(given(&mut grants, ask(1, 40, 0, 0)).0, 40);
     assert_eq!(remaining(&limiter), 60);
     for _ in 0..3 {
-        grants.ask(&ask(1, 0, 10, 5)).unwrap();
+        grants.ask(&ask(1, 0, 10, 5)).expect("valid");
         assert_eq!(remaining(&limiter), 65);
     }
     // Overtaken.
-    grants.ask(&ask(1, 0, 10, 2)).unwrap();
+    grants.ask(&ask(1, 0, 10, 2)).expect("valid");
     assert_eq!(remaining(&limiter), 65);
     // 30 were not used: no more than that comes back, whatever is said.
-    grants.ask(&ask(1, 0, 10, u64::MAX)).unwrap();
+    grants.ask(&ask(1, 0, 10, u64::MAX)).expect("valid");
     assert_eq!(remaining(&limiter), 90);
-    grants.ask(&ask(1, 0, 0, u64::MAX)).unwrap();
+    grants.ask(&ask(1, 0, 0, u64::MAX)).expect("valid");
     assert_eq!(remaining(&limiter), 90);
 }
 
@@ -171,9 +174,9 @@ fn a_grant_that_began_on_another_stream_hands_back_what_this_one_granted_and_no_
     let mut grants = Grants::none(Arc::clone(&limiter));
     assert_eq!(given(&mut grants, ask(1, 10, 500, 100)).0, 10);
     assert_eq!(remaining(&limiter), 90);
-    grants.ask(&ask(1, 0, 504, 106)).unwrap();
+    grants.ask(&ask(1, 0, 504, 106)).expect("valid");
     assert_eq!(remaining(&limiter), 96);
-    grants.ask(&ask(1, 0, 504, 200)).unwrap();
+    grants.ask(&ask(1, 0, 504, 200)).expect("valid");
     assert_eq!(remaining(&limiter), 96, "10 less 4 used less 6 returned");
 }
 
@@ -187,9 +190,9 @@ fn refill_and_refund_do_not_both_give_a_token_back_however_it_is_split() {
         clock.advance(5 * SECOND);
         let rest = remaining(&limiter);
         assert_eq!(rest, 11);
-        assert!(limiter.acquire_own("a", rest).unwrap().is_allowed());
+        assert!(limiter.acquire_own("a", rest).expect("valid").is_allowed());
         for returned in parts {
-            grants.ask(&ask(1, 0, 0, *returned)).unwrap();
+            grants.ask(&ask(1, 0, 0, *returned)).expect("valid");
         }
         remaining(&limiter)
     };
@@ -209,7 +212,7 @@ fn a_ledger_that_is_dropped_gives_nothing_back() {
 
 #[test]
 fn grants_are_bounded_and_each_is_of_one_bucket() {
-    let limit = NamedQuota::new(LimitName::parse("sms").unwrap());
+    let limit = NamedQuota::new(LimitName::parse("sms").expect("valid"));
     let (limiter, _clock) = limiter(vec![tier("t", None, vec![limit])]);
     let mut grants = Grants::none(limiter);
     for id in 0..Grants::MOST as u64 {
@@ -256,7 +259,7 @@ impl Process {
     fn ask(&mut self, want: u32, asked: Time) {
         let report = self.granted.report();
         let given = self.stream.ask(&ask(1, want, report.used, report.returned));
-        self.granted.add(given.unwrap().tokens, asked, LIVES);
+        self.granted.add(given.expect("valid").tokens, asked, LIVES);
     }
 }
 
@@ -332,7 +335,7 @@ proptest! {
                     0
                 }
                 Step::Acquire(cost) => {
-                    let allowed = limiter.acquire_own("a", cost).unwrap().is_allowed();
+                    let allowed = limiter.acquire_own("a", cost).expect("valid").is_allowed();
                     if allowed { cost } else { 0 }
                 }
             };
@@ -368,6 +371,6 @@ fn a_call_and_a_grant_spend_from_one_bucket() {
         charges: &five,
         ..Call::default()
     };
-    let acquired = limiter.acquire("a", &call).unwrap();
+    let acquired = limiter.acquire("a", &call).expect("valid");
     assert_eq!(acquired.decision.verdict, Verdict::OverLimit);
 }

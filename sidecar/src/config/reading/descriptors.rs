@@ -207,10 +207,10 @@ impl Reading {
                 "unit" => {
                     let unit = |text: &str| {
                         let known = UNITS.iter();
-                        let unit = known
+                        let mut unit = known
                             .filter(|(name, _)| name.eq_ignore_ascii_case(text))
                             .map(|(_, unit)| *unit);
-                        unit.last()
+                        unit.next()
                     };
                     let names = UNITS.map(|(name, _)| name).join(", ");
                     rate.unit = self.parsed(&at, node, unit, &format!("one of {names}"));

@@ -128,6 +128,8 @@ families! {
     INVALIDATIONS = Counter "millpond_cache_invalidations" [] "Invalidations.";
     SHED = Counter "millpond_cache_shed" []
         "Reads refused because too many loads were under way.";
+    UNPAID = Counter "millpond_cache_over_budget" []
+        "Loads not granted because the tenant's budget of loads was spent.";
     EXPIRED = Counter "millpond_cache_expired" []
         "Entries removed because their time was over.";
     ADOPTED = Counter "millpond_cache_adopted" [] "Entries taken over from the second level.";
