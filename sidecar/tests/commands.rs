@@ -360,7 +360,7 @@ fn tokens_are_acquired_and_a_denial_has_a_status_of_its_own() {
     let first = text(done(&at, &["acquire", "acme"]));
     assert_eq!(
         first,
-        "allowed\nbucket   the tenant's own: 2 of 3 left, 1 every 1.000 s, full in 1.000 s\n"
+        "allowed\nbucket   the tenant's own: 2 of 3 left, 1 every 1s, full in 1s\n"
     );
     let keyed = ["acquire", "acme", "sms", "--key", "u", "--json"];
     let reply: Value = serde_json::from_slice(&done(&at, &keyed)).expect("it is JSON");
@@ -369,7 +369,7 @@ fn tokens_are_acquired_and_a_denial_has_a_status_of_its_own() {
     let peek = ["acquire", "acme", "--cost", "2", "--peek"];
     let output = millpond(&at, &peek, b"");
     assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
-    assert!(text(output.stdout).starts_with("denied: try again in 1.000 s\n"));
+    assert!(text(output.stdout).starts_with("denied: try again in 1s\n"));
     assert_eq!(status(&at, &["acquire", "acme", "--cost", "4"]), Some(5));
     assert_eq!(status(&at, &["acquire", "acme", "fax"]), Some(4));
     assert_eq!(status(&at, &["acquire", "acme", "Fax"]), Some(2));
@@ -387,8 +387,8 @@ fn tokens_are_acquired_and_a_denial_has_a_status_of_its_own() {
         told,
         "denied: the tenant's own bucket has no token for another 1.000 s\n\n\
          tenant   active, of tier free\n\
-         bucket   sms, this key: 1 of 2 left, 1 every 1.000 s, full in 1.000 s\n\
-         bucket   own: 0 of 3 left, 1 every 1.000 s, full in 3.000 s\n"
+         bucket   sms, this key: 1 of 2 left, 1 every 1s, full in 1s\n\
+         bucket   own: 0 of 3 left, 1 every 1s, full in 3s\n"
     );
     let as_json = [&explain[..], &["--json"]].concat();
     let told: Value = serde_json::from_slice(&done(&at, &as_json)).expect("it is JSON");
