@@ -27,6 +27,7 @@ use crate::{
     machine,
     millpond::{self, Serving},
     stopwatch::Stopwatch,
+    workspace,
 };
 use workshop::Workshop;
 
@@ -79,7 +80,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     let binary = millpond::build()?;
     let folder = Folder::new()?;
     let socket = folder.0.join("pond.sock");
-    let sidecar = Serving::start(&binary, serving(&socket))?;
+    let sidecar = Serving::start(&binary, serving(&configuration(), &socket))?;
     let mut failed = Vec::new();
     for (language, prepare) in LANGUAGES {
         match prepare(&workshop) {
@@ -124,10 +125,21 @@ impl Drop for Folder {
     }
 }
 
+/// What declares the limits that the programs and the tests spend from.
+fn configuration() -> PathBuf {
+    workspace::root().join("examples/millpond.yaml")
+}
+
 /// How the sidecar is started that the programs talk to.
-fn serving(socket: &Path) -> [&OsStr; 4] {
-    let flags = ["--no-probe", "--no-admin", "--socket"].map(OsStr::new);
-    [flags[0], flags[1], flags[2], socket.as_os_str()]
+fn serving<'a>(configuration: &'a Path, socket: &'a Path) -> [&'a OsStr; 6] {
+    [
+        OsStr::new("--config"),
+        configuration.as_os_str(),
+        OsStr::new("--no-probe"),
+        OsStr::new("--no-admin"),
+        OsStr::new("--socket"),
+        socket.as_os_str(),
+    ]
 }
 
 /// Runs one program everywhere it is to run.
@@ -146,6 +158,7 @@ fn try_out(
         command
             .env("MILLPOND_ADDR", address)
             .env("MILLPOND_BIN", binary)
+            .env("MILLPOND_CONFIG", configuration())
             // As a pod has it that goes out by a proxy: it must not lead to the sidecar.
             .env("http_proxy", NOBODY)
             .env_remove("MILLPOND_BYPASS")

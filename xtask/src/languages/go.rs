@@ -7,7 +7,7 @@ use std::{ffi::OsString, process::Command};
 
 use super::{
     Starter,
-    workshop::{PROTO, Workshop, copy, proto_root, sources},
+    workshop::{PROTOS, Workshop, copy, proto_root, sources},
 };
 use crate::{command, failure::Failure, machine};
 
@@ -36,11 +36,12 @@ pub(super) fn prepare(workshop: &Workshop) -> Result<Starter, Failure> {
     protoc.current_dir(&home).arg("-I").arg(proto_root());
     for plugin in ["go", "go-grpc"] {
         protoc.arg(format!("--{plugin}_out=."));
-        protoc.arg(format!(
-            "--{plugin}_opt=module={MODULE},M{PROTO}={MODULE}/millpond"
-        ));
+        protoc.arg(format!("--{plugin}_opt=module={MODULE}"));
+        for proto in PROTOS {
+            protoc.arg(format!("--{plugin}_opt=M{proto}={MODULE}/millpond"));
+        }
     }
-    workshop.step(protoc.arg(PROTO))?;
+    workshop.step(protoc.args(PROTOS))?;
 
     let mut path = OsString::from(&gopath);
     path.push(":");

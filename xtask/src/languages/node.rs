@@ -4,14 +4,18 @@ use std::{fs, process::Command};
 
 use super::{
     Starter,
-    workshop::{PROTO, Workshop, copy, proto_root, sources},
+    workshop::{PROTOS, Workshop, copy, proto_root, sources},
 };
 use crate::failure::Failure;
 
 pub(super) fn prepare(workshop: &Workshop) -> Result<Starter, Failure> {
     let home = workshop.path("node");
     copy(&sources("node"), &home, &["js", "json"])?;
-    fs::copy(proto_root().join(PROTO), home.join("cache.proto"))?;
+    for proto in PROTOS {
+        // Beside the helpers, where they look for them.
+        let name = proto.rsplit('/').next().unwrap_or(proto);
+        fs::copy(proto_root().join(proto), home.join(name))?;
+    }
     let lock = fs::read_to_string(home.join("package-lock.json"))?;
     workshop.step(Command::new("node").arg("--version"))?;
     workshop.once_for("node.stamp", &lock, || {

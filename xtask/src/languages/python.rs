@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use super::{
     Starter,
-    workshop::{PROTO, Workshop, proto_root, sources},
+    workshop::{PROTOS, Workshop, proto_root, sources},
 };
 use crate::failure::Failure;
 
@@ -35,7 +35,7 @@ pub(super) fn prepare(workshop: &Workshop) -> Result<Starter, Failure> {
             .arg(&stubs)
             .arg("--grpc_python_out")
             .arg(&stubs)
-            .arg(PROTO),
+            .args(PROTOS),
     )?;
     Ok(Box::new(move |program| {
         let mut command = Command::new(&python);

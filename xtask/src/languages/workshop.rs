@@ -11,7 +11,8 @@ use crate::{command, failure::Failure, workspace};
 
 /// The folder of the contract, as protoc's `-I` wants it.
 const PROTO_ROOT: &str = "proto/proto";
-pub(super) const PROTO: &str = "millpond/v1/cache.proto";
+/// Its files that the helpers need, by what an import calls them.
+pub(super) const PROTOS: [&str; 2] = ["millpond/v1/cache.proto", "millpond/v1/limit.proto"];
 
 /// Downloads of a cold machine.
 const STEP_LIMIT: Duration = Duration::from_secs(300);
