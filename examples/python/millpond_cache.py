@@ -38,8 +38,8 @@ class Millpond:
         self.bypass = os.environ.get("MILLPOND_BYPASS") == "1"  # reads load for themselves; writes still go through
         self.refreshes = threading.BoundedSemaphore(REFRESHES_AT_ONCE)
     def cache(self, tenant, name, **options): return Cache(self, tenant, name, **options)
-    def call(self, method, request, wait=0.0):
-        try: return getattr(self.stub, method)(request, timeout=self.timeout + wait)
+    def call(self, method, request, wait=0.0, stub=None):
+        try: return getattr(stub or self.stub, method)(request, timeout=self.timeout + wait)
         except grpc.RpcError as error: raise MillpondError(error.code().name, error.details()) from error
 
 class Cache:

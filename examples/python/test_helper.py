@@ -1,13 +1,16 @@
-"""What the helper must hold when things go wrong, against a sidecar of its own: MILLPOND_BIN says which binary.
+"""What the helpers must hold when things go wrong, against a sidecar of its own: MILLPOND_BIN says which binary, and
+MILLPOND_CONFIG that its limits are those of ../millpond.yaml.
 
 MILLPOND_ADDR only chooses the transport, TCP or Unix socket.
 """
-import contextlib, logging, os, pathlib, re, signal, subprocess, sys, tempfile, threading, time, unittest, urllib.request
+import contextlib, logging, os, pathlib, re, select, signal, socket, subprocess, sys, tempfile, threading, time
+import unittest, urllib.request
 from concurrent import futures
 from unittest import mock
 import grpc
-from millpond.v1 import cache_pb2 as pb, cache_pb2_grpc as rpc
+from millpond.v1 import cache_pb2 as pb, cache_pb2_grpc as rpc, limit_pb2, limit_pb2_grpc
 from millpond_cache import Item, Millpond, MillpondError
+from millpond_limits import CLOSED, OPEN, Limit, charge
 
 BOUND = 20  # seconds: what nothing here may take
 ON_SOCKET = os.environ.get("MILLPOND_ADDR", "").startswith("unix:")
@@ -21,9 +24,9 @@ class Sidecar:
         self.start("127.0.0.1:0")
 
     def start(self, listen):
-        socket = pathlib.Path(self.folder.name, "pond.sock")
+        path = pathlib.Path(self.folder.name, "pond.sock")
         self.process = subprocess.Popen(
-            [os.environ["MILLPOND_BIN"], "serve", "--listen", listen, "--probe", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--socket", socket],
+            [os.environ["MILLPOND_BIN"], "serve", "--listen", listen, "--probe", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--socket", path],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         said = ""
         while "/metrics)" not in said:
@@ -32,7 +35,7 @@ class Sidecar:
             said += line
         self.listen = re.search(r"cache +http://(\S+)", said)[1]
         self.probe = re.search(r"probe +(http://\S+)", said)[1]
-        self.address = f"unix:{socket}" if ON_SOCKET else f"http://{self.listen}"
+        self.address = f"unix:{path}" if ON_SOCKET else f"http://{self.listen}"
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
@@ -290,6 +293,222 @@ class AwayTest(unittest.TestCase):
             self.assertEqual(caught.exception.reason, "DEADLINE_EXCEEDED")
         finally:
             self.sidecar.process.send_signal(signal.SIGCONT)
+
+
+class Relay:
+    """Passes bytes on to a sidecar. Once told to, it forwards a request and cuts the connection under the reply."""
+    def __init__(self, address):
+        self.address, self.cutting, self.cuts = address, False, 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):  # it is closed at the end
+            while True:
+                client = self.listener.accept()[0]
+                on_socket = self.address.startswith("unix:")
+                server = socket.socket(socket.AF_UNIX if on_socket else socket.AF_INET)
+                host, _, port = self.address[len("http://"):].partition(":")
+                server.connect(self.address[len("unix:"):] if on_socket else (host, int(port)))
+                threading.Thread(target=self.relay, args=(client, server), daemon=True).start()
+
+    def relay(self, client, server):
+        requested = False
+        with client, server, contextlib.suppress(OSError):
+            while True:
+                for source in select.select([client, server], [], [])[0]:
+                    data = source.recv(65536)
+                    if source is client:
+                        requested = self.cutting
+                    elif requested:
+                        self.cutting, self.cuts = False, self.cuts + 1
+                        return
+                    if not data:
+                        return
+                    (server if source is client else client).sendall(data)
+
+
+class LimitTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.sidecar = Sidecar()
+        cls.pond = Millpond(cls.sidecar.address)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.sidecar.kill()
+        cls.sidecar.folder.cleanup()
+
+    def setUp(self):
+        self.key = self.id()
+
+    def limit(self, name, pond=None, **options):
+        return Limit(pond or self.pond, "everyday", name, **options)
+
+    def left(self):
+        return self.limit("tokens").peek(self.key).remaining
+
+    def test_of_fifty_threads_exactly_as_many_pass_as_the_bucket_holds(self):
+        tokens = self.limit("tokens", away="raise")
+        with futures.ThreadPoolExecutor(50) as pool:
+            decisions = list(pool.map(lambda _: tokens.acquire(self.key, cost=100), range(50)))
+        self.assertEqual(sum(map(bool, decisions)), 10)
+        self.assertEqual({decision.reason for decision in decisions if not decision}, {"OVER_LIMIT"})
+
+    def test_a_patient_caller_may_wait_longer_than_a_call_takes(self):
+        api = self.limit("api", Millpond(self.sidecar.address, timeout=0.3), away="raise")
+        with futures.ThreadPoolExecutor(4) as pool:
+            turns = list(pool.map(lambda _: api.acquire(self.key, cost=5, wait=BOUND), range(4)))
+        self.assertTrue(all(turns), turns)
+
+    def test_charges_are_spent_all_or_none(self):
+        both = lambda cost: self.limit("tokens").acquire(self.key, cost, also=[charge("logins", self.key, 3)])
+        self.assertTrue(both(400))
+        denied = both(400)
+        self.assertEqual((bool(denied), denied.decided_by.limit, denied.decided_by.keyed), (False, "logins", True))
+        self.assertEqual(self.left(), 600)
+
+    def test_a_reservation_is_released_by_whatever_leaves_it_without_a_commit(self):
+        for wrong in (ValueError, KeyboardInterrupt):
+            with self.assertRaises(wrong), self.limit("tokens").reserve(600, key=self.key) as held:
+                self.assertTrue(held)
+                self.assertEqual(self.left(), 400)
+                raise wrong
+            self.assertEqual(self.left(), 1000)
+        with self.limit("tokens").reserve(600, key=self.key):
+            pass
+        self.assertEqual(self.left(), 1000)
+        with self.limit("tokens").reserve(600, key=self.key) as held:
+            self.assertEqual((held.commit(100), held.commit(100)), ("DONE", "REPEATED"))
+        self.assertEqual(self.left(), 900)
+        with self.limit("tokens").reserve(901, key=self.key) as denied:
+            self.assertFalse(denied)
+            self.assertRaises(ValueError, denied.commit, 1)
+
+    def test_a_commit_that_is_refused_leaves_the_reservation_to_be_released(self):
+        with self.assertRaisesRegex(MillpondError, "INVALID_ARGUMENT"):
+            with self.limit("tokens").reserve(600, key=self.key) as held:
+                held.commit(1, 2)
+        self.assertEqual(self.left(), 1000)
+
+    def test_a_commit_that_a_sidecar_hangs_on_can_be_said_again(self):
+        tokens = self.limit("tokens", Millpond(self.sidecar.address, timeout=0.2))
+        with tokens.reserve(600, hold=300, key=self.key) as held:
+            self.sidecar.process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, self.sidecar.process.pid, os.WSTOPPED)  # it is told, and then it stops
+            try:
+                self.assertEqual(tokens.acquire(self.key), OPEN)
+                self.assertEqual(self.limit("tokens", tokens.pond, away="closed").peek(self.key), CLOSED)
+                self.assertEqual(held.commit(100), "UNAVAILABLE")
+            finally:
+                self.sidecar.process.send_signal(signal.SIGCONT)
+            until(lambda: held.commit(100) in ("DONE", "REPEATED"), "it is not committed")
+        self.assertIn(self.left(), (899, 900))  # with or without the call that was given up
+
+    def test_a_call_whose_reply_is_lost_is_said_again_and_spends_once(self):
+        relay = Relay(self.sidecar.address)
+        self.addCleanup(relay.listener.close)
+        pond = Millpond("http://127.0.0.1:%d" % relay.listener.getsockname()[1])
+        self.addCleanup(pond.channel.close)
+        tokens = self.limit("tokens", pond, away="raise")
+        for turn in range(1, 6):
+            self.assertTrue(tokens.peek(self.key))  # it is connected
+            relay.cutting = True
+            self.assertTrue(tokens.acquire(self.key, cost=100))
+            self.assertEqual((relay.cuts, self.left()), (turn, 1000 - 100 * turn))
+
+    def test_what_is_no_decision_is_raised_however_absence_is_met(self):
+        for away in ("open", "closed", "raise"):
+            with self.assertRaisesRegex(MillpondError, "NOT_FOUND"):
+                self.limit("nobodys", away=away).acquire()
+        self.assertRaises(ValueError, Limit, self.pond, "everyday", away="load")
+
+    def test_http_is_told_of_the_bucket_that_decided(self):
+        by = limit_pb2.Decider(limit="api", keyed=True)
+        denied = OPEN._replace(allowed=False, decided_by=by, capacity=10, remaining=2, reset_after=8.001, rate=3,
+                               period=1.0, retry_after=1.001)
+        self.assertEqual(denied.headers(), {"RateLimit-Policy": '"api";q=10;w=4', "RateLimit": '"api";r=2;t=2',
+                                            "Retry-After": "2"})
+        allowed = denied._replace(allowed=True, retry_after=0.0, decided_by=limit_pb2.Decider())
+        self.assertEqual(allowed.headers(), {"RateLimit-Policy": '"requests";q=10;w=4',
+                                             "RateLimit": '"requests";r=2;t=9'})
+        self.assertEqual((OPEN.headers(), CLOSED.headers()), ({}, {"Retry-After": "1"}))
+
+
+class LimitAwayTest(unittest.TestCase):
+    def setUp(self):
+        self.sidecar = Sidecar()
+
+    def tearDown(self):
+        self.sidecar.kill()
+        self.sidecar.folder.cleanup()
+
+    def test_a_sidecar_killed_under_load_is_met_as_was_chosen_and_decides_again_when_it_is_back(self):
+        pond = Millpond(self.sidecar.address)
+        decided, without, wrong, ended = 0, 0, [], threading.Event()
+
+        def spend(away, caller):
+            nonlocal decided, without
+            tokens, turn = Limit(pond, "everyday", "tokens", away=away), 0
+            while not ended.is_set():
+                turn += 1
+                try:
+                    decision = tokens.acquire(f"{caller}-{turn}")
+                    if not decision.without_sidecar:
+                        decided += 1
+                        if not decision or decision.remaining != 999:
+                            wrong.append(decision)
+                        continue
+                    if decision != {"open": OPEN, "closed": CLOSED}.get(away):
+                        wrong.append(decision)
+                except MillpondError as error:
+                    if away != "raise" or error.reason != "UNAVAILABLE":
+                        wrong.append(error)
+                without += 1
+
+        with futures.ThreadPoolExecutor(6) as pool, contextlib.ExitStack() as stack:
+            stack.callback(ended.set)
+            callers = [pool.submit(spend, away, caller) for caller, away in enumerate(["open", "closed", "raise"] * 2)]
+            for _ in range(3):
+                decided = 0
+                until(lambda: decided > 200, "it is not used")
+                self.sidecar.kill()
+                without = 0
+                until(lambda: without > 60, "nobody notices")
+                self.sidecar.start(self.sidecar.listen)
+            decided = 0
+            until(lambda: decided > 200, "it is not used again")
+            ended.set()
+            for caller in callers:
+                caller.result(BOUND)
+        self.assertEqual(wrong, [])
+
+
+class LimitPeerTest(unittest.TestCase):
+    """A peer that refuses: what is said again, and how often."""
+    def test_a_call_is_said_again_once_with_its_own_id_and_only_when_its_peer_is_away(self):
+        asked, status = [], grpc.StatusCode.UNAVAILABLE
+
+        class Peer(limit_pb2_grpc.LimitServiceServicer):
+            def Acquire(self, request, context):
+                asked.append(request.request_id)
+                context.abort(status, "refused")
+
+        server = grpc.server(futures.ThreadPoolExecutor(2))
+        limit_pb2_grpc.add_LimitServiceServicer_to_server(Peer(), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        self.addCleanup(lambda: server.stop(None).wait(BOUND))
+        limit = Limit(Millpond(f"http://127.0.0.1:{port}"), "everyday")
+        self.assertEqual((limit.acquire(), limit.acquire(request_id=b"own")), (OPEN, OPEN))
+        first, again, *own = asked
+        self.assertEqual((len(first), again, own), (16, first, [b"own", b"own"]))
+        limit.acquire()
+        self.assertNotEqual(asked[4], first)
+        self.assertEqual(len(asked), 6)
+        status = grpc.StatusCode.RESOURCE_EXHAUSTED
+        self.assertRaisesRegex(MillpondError, "RESOURCE_EXHAUSTED", limit.acquire)
+        self.assertEqual(len(asked), 7)
 
 
 class OtherRevisionTest(unittest.TestCase):
