@@ -34,8 +34,8 @@ export class Millpond {
   }
   cache(tenant, name, options) { return new Cache(this, tenant, name, options); }
   close() { this.client.close(); }
-  call(method, request, wait = 0) {
-    return new Promise((resolve, reject) => this.client[method](request, { deadline: Date.now() + this.timeout + wait },
+  call(method, request, wait = 0, client = this.client) {
+    return new Promise((resolve, reject) => client[method](request, { deadline: Date.now() + this.timeout + wait },
       (error, reply) => (error ? reject(new MillpondError(grpc.status[error.code], error.details)) : resolve(reply))));
   }
 }

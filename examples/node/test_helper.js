@@ -1,14 +1,19 @@
-// What the helper must hold when things go wrong, against a sidecar of its own: MILLPOND_BIN says which binary.
+// What the helpers must hold when things go wrong, against a sidecar of its own: MILLPOND_BIN says which binary, and
+// MILLPOND_CONFIG that its limits are those of examples/millpond.yaml.
 // MILLPOND_ADDR only chooses the transport, TCP or Unix socket.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import grpc from "@grpc/grpc-js";
+import { loadSync } from "@grpc/proto-loader";
 import { Item, Millpond } from "./millpond.js";
+import { charge, Decision, Limit } from "./millpond_limits.js";
 
 const BOUND = 20_000;
 const timeout = { timeout: BOUND };
@@ -28,7 +33,8 @@ async function start(listen) {
   }
   const [, tcp] = /cache +http:\/\/(\S+)/.exec(said);
   const address = process.env.MILLPOND_ADDR?.startsWith("unix:") ? `unix:${socket}` : `http://${tcp}`;
-  return { tcp, address, probe: /probe +(http:\S+)/.exec(said)[1], kill: () => (child.kill("SIGKILL"), ended) };
+  return { tcp, address, probe: /probe +(http:\S+)/.exec(said)[1], kill: () => (child.kill("SIGKILL"), ended),
+    pid: child.pid };
 }
 
 before(async () => {
@@ -204,4 +210,186 @@ test("a sidecar killed under load costs only what was chosen, and is used again 
     ended = true;
   }
   await readers;
+});
+
+const limit = (name, { away = "raise", from = pond } = {}) => new Limit(from, "everyday", name, { away });
+const left = async (key) => (await limit("tokens").peek({ key })).remaining;
+
+test("of fifty callers exactly as many pass as the bucket holds", timeout, async () => {
+  const asked = Array.from({ length: 50 }, () => limit("tokens").acquire({ key: "burst", cost: 100 }));
+  const denied = (await Promise.all(asked)).filter((decision) => !decision.allowed);
+  assert.equal(denied.length, 40);
+  for (const { reason, retryAfter } of denied) assert.ok(reason === "OVER_LIMIT" && retryAfter > 0);
+});
+
+test("a patient caller may wait longer than a call takes", timeout, async () => {
+  const from = new Millpond({ address: sidecar.address, timeout: 300 });
+  const asked = { key: "patient", cost: 5, wait: BOUND };
+  const turns = await Promise.all(Array.from({ length: 4 }, () => limit("api", { from }).acquire(asked)));
+  assert.ok(turns.every((turn) => turn.allowed));
+  from.close();
+});
+
+test("charges are spent all or none", timeout, async () => {
+  const both = () => limit("tokens").acquire({ key: "both", cost: 400, also: [charge("logins", "both", 3)] });
+  assert.ok((await both()).allowed);
+  const { allowed, decidedBy } = await both();
+  assert.deepEqual([allowed, decidedBy.limit, decidedBy.keyed], [false, "logins", true]);
+  assert.equal(await left("both"), 600);
+});
+
+test("a reservation is released unless it is committed, and committed once", timeout, async () => {
+  const asked = { key: "held", cost: 600, hold: 60_000 };
+  const failing = async () => {
+    const held = await limit("tokens").reserve(asked);
+    try {
+      assert.equal(await left("held"), 400);
+      throw new Error("the work failed");
+    } finally {
+      await held.release();
+    }
+  };
+  await assert.rejects(failing(), /the work failed/);
+  assert.equal(await left("held"), 1000);
+  const held = await limit("tokens").reserve(asked), settled = [await held.commit(100), await held.commit(100)];
+  assert.deepEqual([...settled, await held.release()], ["DONE", "REPEATED", "VOID"]);
+  assert.equal(await left("held"), 900);
+  const refused = await limit("tokens").reserve(asked);
+  await assert.rejects(refused.commit(1, 2), { reason: "INVALID_ARGUMENT" });
+  assert.equal(await refused.release(), "DONE");
+  assert.equal(await left("held"), 900);
+  const denied = await limit("tokens").reserve({ ...asked, cost: 901 });
+  assert.ok(!denied.allowed);
+  await assert.rejects(denied.commit(1), /nothing is held/);
+});
+
+test("what is no decision is thrown however absence is met", timeout, async () => {
+  for (const away of ["open", "closed", "raise"]) {
+    await assert.rejects(limit("nobodys", { away }).acquire(), { reason: "NOT_FOUND" });
+  }
+  assert.throws(() => limit("api", { away: "load" }), /expected open, closed or raise/);
+});
+
+test("HTTP is told of the bucket that decided", timeout, () => {
+  const reply = { allowed: false, reason: "LIMIT_REASON_OVER_LIMIT", decidedBy: { limit: "api", keyed: true },
+    capacity: "10", remaining: "2", resetAfterMs: "8001", rate: "3", periodMs: "1000", retryAfterMs: "1001" };
+  assert.deepEqual(new Decision(reply).headers(),
+    { "RateLimit-Policy": '"api";q=10;w=4', RateLimit: '"api";r=2;t=2', "Retry-After": "2" });
+  assert.deepEqual(new Decision({ ...reply, allowed: true, decidedBy: { limit: "" } }).headers(),
+    { "RateLimit-Policy": '"requests";q=10;w=4', RateLimit: '"requests";r=2;t=9' });
+  assert.deepEqual(new Decision({ allowed: true, reason: "OK" }).headers(), {});
+});
+
+test("a call is said again once with its own id, and only when its peer is away", timeout, async () => {
+  const asked = [], contract = loadSync(new URL("limit.proto", import.meta.url).pathname);
+  const { LimitService } = grpc.loadPackageDefinition(contract).millpond.v1;
+  let code = grpc.status.UNAVAILABLE;
+  const server = new grpc.Server();
+  server.addService(LimitService.service, { Acquire: ({ request }, reply) => {
+    asked.push(request.requestId.toString("hex"));
+    reply({ code, details: "refused" });
+  } });
+  const port = await new Promise((resolve, reject) => server.bindAsync("127.0.0.1:0",
+    grpc.ServerCredentials.createInsecure(), (error, port) => (error ? reject(error) : resolve(port))));
+  const from = new Millpond({ address: `http://127.0.0.1:${port}` }), open = limit("api", { from, away: "open" });
+  for (const requestId of [undefined, "own", undefined]) {
+    const { allowed, withoutSidecar } = await open.acquire({ requestId });
+    assert.ok(allowed && withoutSidecar);
+  }
+  const [first, again, ...others] = asked, own = Buffer.from("own").toString("hex");
+  assert.deepEqual([first.length, again, ...others.slice(0, 2)], [32, first, own, own]);
+  assert.ok(others.length === 4 && others[2] === others[3] && others[2] !== first);
+  code = grpc.status.RESOURCE_EXHAUSTED;
+  await assert.rejects(open.acquire(), { reason: "RESOURCE_EXHAUSTED" });
+  assert.equal(asked.length, 7);
+  from.close();
+  server.forceShutdown();
+});
+
+/** Passes bytes on to the sidecar; once told to, it forwards a request and cuts the connection under the reply. */
+async function startRelay() {
+  const relay = { cutting: false, cuts: 0 };
+  const server = createServer((client) => {
+    const { address, tcp } = sidecar, path = /^unix:(.*)/.exec(address)?.[1], [host, port] = tcp.split(":");
+    const way = connect(path ? { path } : { host, port: Number(port) });
+    let requested = false;
+    client.on("data", (data) => { requested = relay.cutting; way.write(data); });
+    way.on("data", (data) => {
+      if (!requested) return client.write(data);
+      Object.assign(relay, { cutting: false, cuts: relay.cuts + 1 });
+      client.destroy();
+      return way.destroy();
+    });
+    for (const end of [client, way]) end.on("error", () => {}).on("close", () => { client.destroy(); way.destroy(); });
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return Object.assign(relay, { address: `http://127.0.0.1:${server.address().port}`, close: () => server.close() });
+}
+
+test("a call whose reply is lost is said again and spends once", timeout, async () => {
+  const relay = await startRelay(), from = new Millpond({ address: relay.address }), tokens = limit("tokens", { from });
+  for (let turn = 1; turn <= 5; turn += 1) {
+    await tokens.peek({ key: "lost" }); // it is connected
+    relay.cutting = true;
+    assert.ok((await tokens.acquire({ key: "lost", cost: 100 })).allowed);
+    assert.deepEqual([relay.cuts, await left("lost")], [turn, 1000 - 100 * turn]);
+  }
+  from.close();
+  relay.close();
+});
+
+test("a sidecar killed under load is met as was chosen, and decides again when it is back", timeout, async () => {
+  let decided = 0, without = 0, ended = false;
+  const spend = async (away, caller) => {
+    for (let turn = 0; !ended; turn += 1) {
+      try {
+        const decision = await limit("tokens", { away }).acquire({ key: `${caller}-${turn}` });
+        const { allowed, reason, remaining, withoutSidecar } = decision;
+        if (!withoutSidecar) {
+          assert.ok(allowed && remaining === 999);
+          decided += 1;
+          continue;
+        }
+        assert.deepEqual([allowed, reason], { open: [true, "OK"], closed: [false, "UNAVAILABLE"] }[away]);
+      } catch (error) {
+        if (away !== "raise" || error.reason !== "UNAVAILABLE") throw error;
+      }
+      without += 1;
+    }
+  };
+  const callers = Promise.all(["open", "closed", "raise", "open", "closed", "raise"].map(spend));
+  callers.catch(() => { ended = true; }); // looked at below
+  try {
+    for (let round = 0; round < 3; round += 1) {
+      decided = 0;
+      await until(() => ended || decided > 200, "it is not used");
+      await sidecar.kill();
+      without = 0;
+      await until(() => ended || without > 60, "nobody notices");
+      sidecar = await start(sidecar.tcp);
+    }
+    decided = 0;
+    await until(() => ended || decided > 200, "it is not used again");
+  } finally {
+    ended = true;
+  }
+  await callers;
+});
+
+test("a commit that a sidecar hangs on can be said again", timeout, async () => {
+  const from = new Millpond({ address: sidecar.address, timeout: 200 }), key = "hung";
+  const tokens = limit("tokens", { from, away: "open" });
+  const held = await tokens.reserve({ key, cost: 600, hold: 300_000 });
+  process.kill(sidecar.pid, "SIGSTOP");
+  await until(() => readFileSync(`/proc/${sidecar.pid}/stat`, "latin1").includes(") T "), "it does not stop");
+  try {
+    assert.ok((await tokens.acquire({ key })).withoutSidecar);
+    assert.equal((await limit("tokens", { from, away: "closed" }).peek({ key })).reason, "UNAVAILABLE");
+    assert.equal(await held.commit(100), "UNAVAILABLE");
+  } finally {
+    process.kill(sidecar.pid, "SIGCONT");
+  }
+  await until(async () => ["DONE", "REPEATED"].includes(await held.commit(100)), "it is not committed");
+  assert.ok([899, 900].includes(await left(key))); // with or without the call that was given up
+  from.close();
 });
