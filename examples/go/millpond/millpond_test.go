@@ -1,6 +1,7 @@
 package millpond
 
-// What the helper must hold when things go wrong, against a sidecar of its own: MILLPOND_BIN says which binary.
+// What the helpers must hold when things go wrong, against a sidecar of its own: MILLPOND_BIN says which binary, and
+// MILLPOND_CONFIG that its limits are those of examples/millpond.yaml.
 // MILLPOND_ADDR only chooses the transport, TCP or Unix socket.
 
 import (
