@@ -35,6 +35,7 @@ mod plan;
 mod quota;
 mod replay;
 mod reservation;
+pub(crate) mod room;
 pub mod rules;
 mod sweeper;
 pub(crate) mod word;

@@ -37,55 +37,14 @@ use std::sync::Arc;
 use super::call::Standing;
 use super::gcra::{self, Decision, Receipt, Since};
 use super::quota::{Quota, Ticks};
+use super::room::Room;
 use super::word::Refused;
 use crate::planted::{Bug, planted};
-use crate::sync::{AtomicUsize, Mutex, Ordering};
+use crate::sync::Mutex;
 
 /// What a key is known by in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tag(pub(crate) u64);
-
-/// Slots that all tables together may have.
-#[derive(Debug)]
-pub(crate) struct Room {
-    taken: AtomicUsize,
-    slots: usize,
-}
-
-impl Room {
-    /// Slots that each table has without asking.
-    pub(crate) const GRANTED: usize = 64;
-
-    pub(crate) fn new(slots: usize) -> Self {
-        Self {
-            taken: AtomicUsize::new(0),
-            slots,
-        }
-    }
-
-    /// Slots beyond those granted.
-    pub(crate) fn taken(&self) -> usize {
-        self.taken.load(Ordering::Relaxed)
-    }
-
-    /// Slots that there may be beyond those granted.
-    pub(crate) fn slots(&self) -> usize {
-        self.slots
-    }
-
-    fn take(&self) -> bool {
-        // Relaxed: a bound, not an order.
-        self.taken
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
-                (taken < self.slots).then_some(taken + 1)
-            })
-            .is_ok()
-    }
-
-    fn give_back(&self, slots: usize) {
-        self.taken.fetch_sub(slots, Ordering::Relaxed);
-    }
-}
 
 /// The buckets of one limit's keys.
 #[derive(Debug)]

@@ -19,7 +19,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::call::{Call, CallError, Charge, Decider, Decision, Standing, UnknownLimits, Verdict};
-use super::keys::{Room, Tag};
+use super::keys::Tag;
+use super::room::Room;
 use super::ledger::{Allowed, Ledgers, Spent};
 use super::levels::{LevelId, Levels, Outcome, Payments};
 use super::plan::Plan;

@@ -72,7 +72,7 @@ fn what_is_wrong_has_its_place_and_says_what_is_expected() {
         ),
         (
             "  edge: {descriptors: [{key: tenant, rate_limit: {unit: eon, requests_per_unit: 1}, limit: ''}]}",
-            "3:58: descriptors.edge.descriptors[0].rate_limit.unit: found \"eon\"; expected one of second, minute, hour, day, week, month, year",
+            "3:57: descriptors.edge.descriptors[0].rate_limit.unit: found \"eon\"; expected one of second, minute, hour, day, week, month, year",
         ),
         (
             "  edge: {descriptors: [{key: path, limit: exports}]}",

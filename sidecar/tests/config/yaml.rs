@@ -149,10 +149,11 @@ fn a_file_is_bounded_in_size_in_depth_and_in_what_aliases_blow_it_up_to() {
         let nine = format!("*b{}, ", level - 1).repeat(9);
         bomb.push_str(&format!("b{level}: &b{level} [{nine}]\n"));
     }
-    assert_eq!(
-        wrong(bomb.as_bytes()).len(),
-        60,
-        "60 unknown keys and nothing else"
+    let found = wrong(bomb.as_bytes());
+    assert!(found.len() < 10, "{found:?}");
+    assert!(
+        found.concat().contains("more than 100000 keys and values"),
+        "{found:?}"
     );
 
     let many = format!(

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::limit::keys::Room;
+use crate::limit::room::Room;
 
 fn ms(count: u64) -> Ticks {
     Ticks::of(Duration::from_millis(count))

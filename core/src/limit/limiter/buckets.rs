@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::limit::keys::{KeyTable, Room};
+use crate::limit::keys::KeyTable;
+use crate::limit::room::Room;
 use crate::limit::levels::{Bucket, LevelId, Levels, MAX_CHARGES};
 use crate::limit::plan::Plan;
 use crate::tenant::{Entry, Named, OnLimit};

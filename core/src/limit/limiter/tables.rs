@@ -25,7 +25,8 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::cache::TenantId;
-use crate::limit::keys::{KeyTable, Room};
+use crate::limit::keys::KeyTable;
+use crate::limit::room::Room;
 use crate::limit::quota::{Quota, Ticks};
 use crate::sync::{Map, Mutex};
 use crate::tenant::{Entry, NamedQuota, Source, Strangers};

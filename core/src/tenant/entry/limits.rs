@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::limit::keys::{KeyTable, Room};
+use crate::limit::keys::KeyTable;
+use crate::limit::room::Room;
 use crate::limit::word::{Refunding, Sealed, Word};
 use crate::limit::{Quota, Ticks};
 use crate::sync::Once;

@@ -292,7 +292,7 @@ fn no_change_of_a_rules_quota_and_no_sweep_is_a_refill() {
 
 #[test]
 fn a_table_that_went_is_charged_by_nobody_who_found_it_before() {
-    let room = Arc::new(crate::limit::keys::Room::new(0));
+    let room = Arc::new(crate::limit::room::Room::new(0));
     let table = KeyTable::new(quota(3), 8, room);
     let (tag, now) = (Tag(1), Ticks::of(SECOND));
     assert!(table.charge(tag, now, 1, Ticks::ZERO).is_ok());
