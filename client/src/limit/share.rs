@@ -257,7 +257,11 @@ mod tests {
         assert!(at(&shares, 0, &[a.clone(), b.clone()], 0).is_err());
         // One of `a` by now.
         assert!(at(&shares, SECOND / 10, &[a.clone(), b.clone()], 0).is_err());
-        assert_eq!(at(&shares, SECOND / 10, std::slice::from_ref(&b), 0), Ok(0), "unspent");
+        assert_eq!(
+            at(&shares, SECOND / 10, std::slice::from_ref(&b), 0),
+            Ok(0),
+            "unspent"
+        );
         let twice = [charge("a", 1), charge("a", 1)];
         assert!(at(&shares, SECOND / 10, &twice, 0).is_err());
         assert_eq!(at(&shares, SECOND / 5, &twice, 0), Ok(0));

@@ -111,11 +111,8 @@ pub(crate) enum Since {
 /// and at today's price: at most what the bucket has spent that it would not have spent
 /// without the charge.
 ///
-/// What came before a charge comes back before it. So of the charge there is left what
-/// stands between now and the word as the charge left it, less what was refunded since:
-/// a refund to somebody ahead brings this one's turn forward. (That a refund must be
-/// told of those before it is easily missed: two that are both held and both handed
-/// back then mint the time by which they overlap.)
+/// That a refund must be told of those before it is easily missed: two that are both
+/// held and both handed back then mint the time by which they overlap.
 ///
 /// Of a bucket that was taken over since, refunds are not known. Then all refill since
 /// counts as this charge's, at the fastest rate of that time: less may come back than
@@ -130,10 +127,7 @@ pub(crate) fn refund(
     let (then, today) = (receipt.interval, quota.interval());
     let cost = then.times(receipt.cost);
     let left = match since {
-        Since::Same { refunded } => {
-            let since = refunded.minus(receipt.refunded);
-            receipt.after.minus(since).minus(now).min(cost)
-        }
+        Since::Same { refunded } => left(receipt, now, refunded),
         Since::Rerated { fastest } => {
             let elapsed = now.minus(receipt.at);
             cost.minus(elapsed.rescaled(fastest, then))
@@ -148,9 +142,21 @@ pub(crate) fn refund(
 /// What of a charge had come back when its caller's turn came, because others were
 /// refunded meanwhile: the caller goes on only then, so that is charged again.
 pub(crate) fn early(receipt: &Receipt, turn: Ticks, refunded: Ticks) -> Ticks {
-    let since = refunded.minus(receipt.refunded);
     let cost = receipt.interval.times(receipt.cost);
-    cost.minus(receipt.after.minus(since).minus(turn))
+    cost.minus(left(receipt, turn, refunded))
+}
+
+/// What of a charge is surely still spent: the more of two reckonings, neither of which
+/// is ever too much. What came before a charge comes back before it: then there is left
+/// what stands between now and the word as the charge left it, less all refunds since,
+/// because one to somebody ahead brings this one's turn forward. Or all refill since
+/// was this charge's.
+fn left(receipt: &Receipt, now: Ticks, refunded: Ticks) -> Ticks {
+    let cost = receipt.interval.times(receipt.cost);
+    let since = refunded.minus(receipt.refunded);
+    let in_turn = receipt.after.minus(since).minus(now).min(cost);
+    let at_once = cost.minus(now.minus(receipt.at));
+    in_turn.max(at_once)
 }
 
 /// The word of the same bucket at another price: what was spent stays spent, debt too.

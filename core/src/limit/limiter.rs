@@ -20,12 +20,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::call::{Call, CallError, Charge, Decider, Decision, Standing, UnknownLimits, Verdict};
 use super::keys::Tag;
-use super::room::Room;
 use super::ledger::{Allowed, Ledgers, Spent};
 use super::levels::{LevelId, Levels, Outcome, Payments};
 use super::plan::Plan;
 use super::quota::Ticks;
 use super::replay::RequestId;
+use super::room::Room;
 use super::word::Refused;
 use crate::cache::{BadField, TenantId};
 use crate::fence::{Boot, Tokens};

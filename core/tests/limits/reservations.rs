@@ -64,6 +64,18 @@ fn of_two_that_are_held_and_released_neither_mints_what_the_other_had() {
 }
 
 #[test]
+fn in_whatever_order_they_are_released_at_once_all_of_it_is_back() {
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 0, 2]] {
+        let rig = Rig::five();
+        let held = [1, 2, 2].map(|cost| reserve(&rig, cost, 60 * SECOND).expect("there are five"));
+        for which in order {
+            assert_eq!(release(&rig, held[which]), Settlement::Done);
+        }
+        assert_eq!(rig.drain(), 5, "{order:?}");
+    }
+}
+
+#[test]
 fn the_real_cost_is_what_is_spent() {
     for (real, left) in [(0, 5), (1, 4), (3, 2), (5, 0)] {
         let rig = Rig::five();

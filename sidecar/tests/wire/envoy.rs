@@ -183,7 +183,10 @@ async fn costs_are_the_descriptors_own_else_the_requests() {
     assert_eq!(header(&never, "Retry-After"), None);
     assert_eq!(header(&never, "X-Millpond-Reason"), Some("cost"));
     for _ in 0..3 {
-        assert_eq!(codes(&asking.of(std::slice::from_ref(&tenant)).await), [Code::Ok]);
+        assert_eq!(
+            codes(&asking.of(std::slice::from_ref(&tenant)).await),
+            [Code::Ok]
+        );
     }
     assert_eq!(codes(&asking.of(&[check]).await), [Code::OverLimit]);
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::limit::keys::KeyTable;
-use crate::limit::room::Room;
 use crate::limit::levels::{Bucket, LevelId, Levels, MAX_CHARGES};
 use crate::limit::plan::Plan;
+use crate::limit::room::Room;
 use crate::tenant::{Entry, Named, OnLimit};
 
 /// Whether a limit denies. The wall clock is only asked when a date is set.

@@ -26,8 +26,8 @@ use std::sync::Arc;
 
 use crate::cache::TenantId;
 use crate::limit::keys::KeyTable;
-use crate::limit::room::Room;
 use crate::limit::quota::{Quota, Ticks};
+use crate::limit::room::Room;
 use crate::sync::{Map, Mutex};
 use crate::tenant::{Entry, NamedQuota, Source, Strangers};
 
