@@ -253,6 +253,11 @@ impl Remote {
                 return Ok(self.without(asked).await);
             }
             if Instant::now() >= until {
+                // Its time may be over, but it was the last word.
+                let last = slot.told().refusal.map(|refusal| refusal.why);
+                if matches!(last, Some(Why::Away)) {
+                    return Ok(self.without(asked).await);
+                }
                 // Others were quicker, time and again.
                 let soon = Duration::from_millis(10);
                 return Ok(decision(slot, LimitReason::OverLimit, soon));

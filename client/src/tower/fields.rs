@@ -57,7 +57,8 @@ pub(super) fn say_when(retry_after: Duration, headers: &mut HeaderMap) {
 
 /// The time an empty bucket takes to fill.
 fn refill(decision: &Decision) -> Duration {
-    let nanos = decision.period.as_nanos() * u128::from(decision.capacity);
+    let nanos = decision.period.as_nanos();
+    let nanos = nanos.saturating_mul(decision.capacity.into());
     let nanos = nanos.div_ceil(decision.rate.max(1).into());
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
