@@ -377,9 +377,10 @@ test("a sidecar killed under load is met as was chosen, and decides again when i
 });
 
 test("a commit that a sidecar hangs on can be said again", timeout, async () => {
-  const from = new Millpond({ address: sidecar.address, timeout: 200 }), key = "hung";
+  const from = new Millpond({ address: sidecar.address, timeout: BOUND }), key = "hung";
   const tokens = limit("tokens", { from, away: "open" });
   const held = await tokens.reserve({ key, cost: 600, hold: 300_000 });
+  from.timeout = 200;
   process.kill(sidecar.pid, "SIGSTOP");
   await until(() => readFileSync(`/proc/${sidecar.pid}/stat`, "latin1").includes(") T "), "it does not stop");
   try {

@@ -392,8 +392,9 @@ class LimitTest(unittest.TestCase):
         self.assertEqual(self.left(), 1000)
 
     def test_a_commit_that_a_sidecar_hangs_on_can_be_said_again(self):
-        tokens = self.limit("tokens", Millpond(self.sidecar.address, timeout=0.2))
+        tokens = self.limit("tokens", Millpond(self.sidecar.address, timeout=BOUND))
         with tokens.reserve(600, hold=300, key=self.key) as held:
+            tokens.pond.timeout = 0.2
             self.sidecar.process.send_signal(signal.SIGSTOP)
             os.waitid(os.P_PID, self.sidecar.process.pid, os.WSTOPPED)  # it is told, and then it stops
             try:
