@@ -44,6 +44,7 @@ pub(crate) fn run() -> Result<(), Failure> {
 
     let promises: Vec<&Promise> = PROMISES
         .iter()
+        .copied()
         .filter(|row| row.kind == Kind::Loom)
         .collect();
     let binaries = binaries::build(&mut cargo_test(&["--no-run"]))?;

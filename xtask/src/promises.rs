@@ -55,13 +55,14 @@ pub(crate) fn run() -> Result<(), Failure> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         read => read?,
     };
-    if on_disk != page::render(PROMISES) {
+    if on_disk != page::render(&PROMISES) {
         let advice = "is not what the table says: run `cargo xtask promises --write`";
         return Err(Failure::new(format!("{PAGE} {advice}")));
     }
 
     let promises: Vec<&Promise> = PROMISES
         .iter()
+        .copied()
         .filter(|row| row.kind == Kind::Unit)
         .collect();
     let packages: BTreeSet<&str> = promises.iter().map(|row| row.package).collect();
@@ -73,7 +74,7 @@ pub(crate) fn run() -> Result<(), Failure> {
 
 /// Renews the page. Whether the table is complete is for [`run`] to say.
 pub(crate) fn write() -> Result<(), Failure> {
-    fs::write(page_path(), page::render(PROMISES))?;
+    fs::write(page_path(), page::render(&PROMISES))?;
     println!("wrote {PAGE}");
     Ok(())
 }

@@ -268,7 +268,6 @@ const SPENT: &str = "MILLPOND_TEST_GRANTS_SPENT";
 
 /// Asks, spends what it is granted, hands some back, until it is killed.
 #[tokio::test]
-#[ignore = "a process of `processes_that_die_at_random_spend_no_more_than_was_admitted`"]
 async fn spends_what_it_is_granted() {
     let (Ok(at), Ok(spent)) = (std::env::var(SIDECAR), std::env::var(SPENT)) else {
         return;
@@ -308,7 +307,7 @@ async fn spends_what_it_is_granted() {
 fn process(at: &str, spent: &Path) -> Child {
     let this = std::env::current_exe().expect("it has a path");
     Command::new(this)
-        .args(["--exact", "grants::spends_what_it_is_granted", "--ignored"])
+        .args(["--exact", "grants::spends_what_it_is_granted"])
         .env(SIDECAR, at)
         .env(SPENT, spent)
         .stdout(Stdio::null())

@@ -18,7 +18,7 @@ const COLUMNS: &str = "
 |---|---|---|---|
 ";
 
-pub(super) fn render(promises: &[Promise]) -> String {
+pub(super) fn render(promises: &[&Promise]) -> String {
     let mut page = HEAD.to_owned();
     if promises.is_empty() {
         page.push_str("\nNothing is promised yet.\n");
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_row_names_its_rule_its_test_and_its_bug() {
-        let page = render(&[Promise {
+        let page = render(&[&Promise {
             rule: "C3",
             promise: "One lease per key.",
             kind: Kind::Loom,

@@ -3,6 +3,8 @@
 //! A rule may have several rows. `unit` rows are ordinary tests of `millpond-core`,
 //! by the test binary they are in; `model` rows are loom models.
 
+use std::sync::LazyLock;
+
 use super::{Kind, Promise};
 
 const fn unit(
@@ -61,7 +63,13 @@ const fn library(
     }
 }
 
-pub(crate) const PROMISES: &[Promise] = &[
+mod tenants;
+
+/// Every row: of the cache's rules, and of tenants, their memory and their buckets.
+pub(crate) static PROMISES: LazyLock<Vec<&Promise>> =
+    LazyLock::new(|| CACHE.iter().chain(tenants::TENANTS).collect());
+
+const CACHE: &[Promise] = &[
     unit(
         "C1",
         "After an invalidation returns, no read in the pod sees the older value.",
@@ -336,83 +344,6 @@ pub(crate) const PROMISES: &[Promise] = &[
         "settle-late",
     ),
     model(
-        "L1",
-        "A replacement against the eviction of its ticket leaves no orphan.",
-        "index",
-        "a_replacement_against_the_eviction_of_its_ticket_leaves_no_orphan",
-        "no-readmission",
-    ),
-    model(
-        "L1",
-        "A late eviction listener spares the successor's node.",
-        "index",
-        "a_late_listener_spares_the_successors_node",
-        "listener-removes-any",
-    ),
-    model(
-        "L1",
-        "A removal against an admission leaves no dead ticket that takes up room.",
-        "index",
-        "a_removal_against_an_admission_leaves_no_dead_ticket",
-        "admit-unchecked",
-    ),
-    model(
-        "L1",
-        "Two writers of one key leave one node, and the bytes counted are the bytes held.",
-        "index",
-        "two_writers_of_one_key_leave_one_node",
-        "bytes-uncounted",
-    ),
-    model(
-        "L1",
-        "An entry that moves to another share while it is overwritten is held there alone.",
-        "share",
-        "an_entry_that_moves_while_it_is_overwritten_is_in_its_new_share_alone",
-        "moved-ticket-alive",
-    ),
-    model(
-        "L1",
-        "What is written while its tenant's share changes ends in the new share.",
-        "share",
-        "what_is_written_while_its_tenants_share_changes_ends_in_the_new_one",
-        "move-without-grace",
-    ),
-    model(
-        "L1",
-        "An entry that moves while it is evicted is no orphan, and its bytes are counted once.",
-        "share",
-        "an_entry_that_moves_while_it_is_evicted_is_no_orphan",
-        "listener-removes-any",
-    ),
-    model(
-        "L1",
-        "An entry that moves is missed by no reader.",
-        "share",
-        "an_entry_that_moves_is_missed_by_no_reader",
-        "move-through-nothing",
-    ),
-    model(
-        "L1",
-        "What is lent is held by both of its policies, or by none.",
-        "share",
-        "a_lent_entry_that_one_policy_evicts_and_a_writer_replaces_is_held_by_both_or_none",
-        "given-up-forgotten",
-    ),
-    model(
-        "L1",
-        "What a full reserve gives up moves on to what its tenant shares.",
-        "share",
-        "what_a_reserve_gives_up_while_it_is_overwritten_moves_on",
-        "given-up-forgotten",
-    ),
-    model(
-        "L1",
-        "The bytes charged to a share are released, however its entries go.",
-        "share",
-        "bytes_charged_to_a_share_are_released_however_its_entry_goes",
-        "share-unreleased",
-    ),
-    model(
         "C10",
         "A fill against a purge leaves nothing held.",
         "share",
@@ -425,41 +356,6 @@ pub(crate) const PROMISES: &[Promise] = &[
         "shares",
         "purge::c10_a_purge_leaves_no_byte_and_no_fill_under_way_brings_one_back",
         "purge-spares-loads",
-    ),
-    unit(
-        "L1",
-        "A reserve declared live is taken off what the others hold.",
-        "shares",
-        "bounds::a_reserve_declared_live_is_taken_off_what_the_others_hold",
-        "reserve-not-taken",
-    ),
-    unit(
-        "L1",
-        "What is held stays within the budget, whatever is reserved and capped.",
-        "shares",
-        "bounds::what_is_held_stays_within_the_budget_whatever_is_reserved_and_capped",
-        "cap-not-lent",
-    ),
-    unit(
-        "L1",
-        "A tenant is held to its cap.",
-        "shares",
-        "bounds::a_cap_is_kept_whatever_is_written",
-        "cap-ignored",
-    ),
-    unit(
-        "L1",
-        "A scan of ten times the cache costs a tenant with a reserve less than a point of the hit ratio it was promised.",
-        "shares",
-        "neighbours::a_scan_of_ten_times_the_cache_costs_a_tenant_with_a_reserve_no_point_of_hit_ratio",
-        "reserve-evicted",
-    ),
-    unit(
-        "L1",
-        "A capped tenant's scan of ten times the cache costs the others less than a point of hit ratio.",
-        "shares",
-        "neighbours::a_scanner_with_a_cap_costs_the_others_no_point_of_hit_ratio",
-        "cap-ignored",
     ),
     model(
         "C1",
@@ -502,120 +398,5 @@ pub(crate) const PROMISES: &[Promise] = &[
         "rules",
         "bounds::c2_a_loader_slower_than_many_leases_is_stored_and_its_loads_at_once_are_bounded",
         "oldest-forgotten",
-    ),
-    model(
-        "B1",
-        "Calls at one moment are admitted up to the burst, and no further.",
-        "limit",
-        "what_is_admitted_at_once_is_the_burst",
-        "charge-unchecked",
-    ),
-    model(
-        "B2",
-        "A call spends on all its levels or on none; one that is undone takes nobody's charge along.",
-        "limit",
-        "a_call_that_loses_a_race_spends_nowhere_and_admits_nobody",
-        "undo-restores",
-    ),
-    model(
-        "B3",
-        "A refund gives back no more than refill has left.",
-        "limit",
-        "a_release_gives_back_no_more_than_refill_has_left",
-        "refund-unclamped",
-    ),
-    model(
-        "B5",
-        "A reservation is settled once, by whoever comes first.",
-        "limit",
-        "a_reservation_is_settled_once",
-        "settled-twice",
-    ),
-    model(
-        "B6",
-        "Of a call and its retries one spends.",
-        "limit",
-        "of_a_call_and_its_retry_one_spends",
-        "replay-forgotten",
-    ),
-    model(
-        "B5",
-        "A reservation is not lost with a ledger that is being forgotten.",
-        "limit",
-        "what_is_held_while_a_ledger_is_forgotten_is_not_lost",
-        "retired-used",
-    ),
-    model(
-        "B7",
-        "A process spends what it was granted, and adding to it loses nothing.",
-        "limit",
-        "a_process_spends_what_it_was_granted_and_no_more",
-        "grant-overwrites",
-    ),
-    model(
-        "B7",
-        "Tokens in a process's hands end at their deadline.",
-        "limit",
-        "a_process_spends_what_it_was_granted_and_no_more",
-        "expired-spent",
-    ),
-    library(
-        "T1",
-        "A tier there and back gives nothing back of what was spent.",
-        "tenant::directory::tests::a_tier_there_and_back_gives_nothing_back",
-        "change-refills",
-    ),
-    model(
-        "T1",
-        "A change of rate mints and loses nothing, whoever charges meanwhile.",
-        "tenant",
-        "a_change_of_rate_mints_and_loses_nothing",
-        "adopt-unsealed",
-    ),
-    model(
-        "T1",
-        "Nor does a limit that is first used during the change.",
-        "tenant",
-        "a_limit_that_is_first_used_during_a_change_is_known_to_what_comes_after",
-        "named-unclosed",
-    ),
-    model(
-        "T2",
-        "Whoever saw a change of a tenant never sees what was before it.",
-        "tenant",
-        "whoever_saw_a_change_never_sees_what_was_before_it",
-        "successor-unread",
-    ),
-    library(
-        "T3",
-        "No order of unknown tenants coming and going is a refill.",
-        "tenant::directory::tests::no_order_of_strangers_coming_and_going_is_a_refill",
-        "spent-forgotten",
-    ),
-    library(
-        "B4",
-        "No rotation of keys through a full table spends more than each key's limit.",
-        "limit::keys::tests::no_rotation_of_keys_spends_more_than_each_keys_limit",
-        "spent-evicted",
-    ),
-    library(
-        "B4",
-        "A key that leaves the bucket it shared takes along what was spent there.",
-        "limit::keys::tests::keys_without_room_share_one_keys_quota_and_take_it_along",
-        "tail-forgotten",
-    ),
-    unit(
-        "B3",
-        "Of two that are held and handed back, neither mints what the other had.",
-        "limits",
-        "reservations::of_two_that_are_held_and_released_neither_mints_what_the_other_had",
-        "refunds-untold",
-    ),
-    unit(
-        "B3",
-        "What came back before a caller's turn is charged again when it comes.",
-        "limits",
-        "turns::what_came_back_before_a_turn_is_charged_when_it_comes",
-        "turns-uncharged",
     ),
 ];
