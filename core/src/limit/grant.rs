@@ -25,9 +25,6 @@
 //!
 //! A ledger is one stream's, and is not shared: no lock here. Cost: about 200 bytes a
 //! grant beside its names, and 250 for each lot.
-//!
-//! Between pods the same machine is used the other way round: a sidecar is the process,
-//! and the store that all pods share grants to it (`fleet`).
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
