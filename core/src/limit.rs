@@ -38,6 +38,7 @@ mod reservation;
 pub(crate) mod room;
 pub mod rules;
 mod sweeper;
+pub(crate) mod turns;
 pub(crate) mod word;
 
 pub use call::{Call, CallError, Charge, Decider, Decision, Standing, UnknownLimits, Verdict};

@@ -143,6 +143,39 @@ fn a_release_gives_back_no_more_than_refill_has_left() {
 }
 
 #[test]
+fn a_refund_beside_a_caller_that_waits_leaves_its_token() {
+    explore(|| {
+        let model = Model::new(2, 2);
+        let hold = || model.call("", Some(60 * SECOND), b"").1.expect("held");
+        let held = [hold(), hold()];
+        let releasers = held.map(|token| {
+            let model = model.clone();
+            thread::spawn(move || model.limiter.release(&model.tenant, token))
+        });
+        let call = Call {
+            charges: &[Charge {
+                limit: "",
+                key: b"",
+                cost: 1,
+            }],
+            patience: SECOND,
+            ..Call::default()
+        };
+        let turn = model.limiter.acquire("t", &call).expect("known").turn;
+        for releaser in releasers {
+            assert_eq!(releaser.join().expect("no panic"), Settlement::Done);
+        }
+        model.clock.advance(SECOND);
+        if let Some(turn) = turn {
+            turn.take();
+            assert_eq!(model.own() + model.own(), 1, "2 at this moment, with it");
+        } else {
+            assert_eq!(model.own() + model.own(), 2);
+        }
+    });
+}
+
+#[test]
 fn a_reservation_is_settled_once() {
     explore(|| {
         let model = Model::new(2, 2);

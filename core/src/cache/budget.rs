@@ -80,7 +80,8 @@ impl Payer {
             return entry.origin.read().map(|_| ()).map_err(|_| Unpaid::Changed);
         };
         let now = directory.coarse_now();
-        match entry.origin.charge(quota, now, 1, Ticks::ZERO) {
+        // Nothing of it is refunded and nobody waits: its dues are those of no charge.
+        match entry.origin.charge(quota, now, 1, Ticks::ZERO, &entry.dues) {
             Ok(_) => Ok(()),
             Err(Refused::Later { after }) => {
                 let lag = directory.clock().lag();

@@ -74,9 +74,10 @@ pub(crate) fn until_full(tat: Ticks, now: Ticks) -> Ticks {
 /// A charge, as its refund needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// When it was charged.
+    /// When it was charged, or its caller's turn at this bucket.
     pub(crate) at: Ticks,
-    /// The bucket's word right after.
+    /// The bucket's word right after; zero if it counts tokens of callers whose turns
+    /// may come later than this.
     pub(crate) after: Ticks,
     /// The tokens.
     pub(crate) cost: u64,
@@ -139,8 +140,8 @@ pub(crate) fn refund(
     Ticks(u64::try_from(scaled).unwrap_or(u64::MAX))
 }
 
-/// What of a charge had come back when its caller's turn came, because others were
-/// refunded meanwhile: the caller goes on only then, so that is charged again.
+/// What of a charge had come back when its caller's turn came, because that of another
+/// bucket was later: the caller goes on only then, so that is charged again.
 pub(crate) fn early(receipt: &Receipt, turn: Ticks, refunded: Ticks) -> Ticks {
     let cost = receipt.interval.times(receipt.cost);
     cost.minus(left(receipt, turn, refunded))

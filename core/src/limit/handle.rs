@@ -64,7 +64,8 @@ impl Handle {
             && let Some(quota) = &profile.request
         {
             let now = self.limiter.now();
-            match entry.request.charge(quota, now, cost, Ticks::ZERO) {
+            let dues = &entry.dues;
+            match entry.request.charge(quota, now, cost, Ticks::ZERO, dues) {
                 Ok(_) => return Ok(()),
                 Err(Refused::Later { after }) => {
                     return Err(Denial {

@@ -30,8 +30,6 @@
 //!
 //! Cost: 50 bytes a key, when its table has just grown 100.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use super::call::Standing;
@@ -39,8 +37,11 @@ use super::gcra::{self, Decision, Receipt, Since};
 use super::quota::{Quota, Ticks};
 use super::room::Room;
 use super::word::Refused;
-use crate::planted::{Bug, planted};
 use crate::sync::Mutex;
+
+mod state;
+
+use state::{State, number};
 
 /// What a key is known by in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,33 +54,6 @@ pub(crate) struct KeyTable {
     room: Arc<Room>,
 }
 
-#[derive(Debug)]
-struct State {
-    quota: Quota,
-    /// How often the quota changed.
-    rerated: u32,
-    max_keys: usize,
-    index: HashMap<u64, u32, AsIs>,
-    slots: Vec<Slot>,
-    hand: usize,
-    made: u32,
-    tail: Ticks,
-    tail_refunded: Ticks,
-    retired: bool,
-}
-
-#[derive(Debug)]
-struct Slot {
-    tag: u64,
-    tat: Ticks,
-    /// All that was ever refunded, to the tail before the key left it included.
-    refunded: Ticks,
-    /// Of the slots of this table, which; reused after 2³² of them.
-    made: u32,
-    /// Since the hand came by, not counting the use that made it.
-    used: bool,
-}
-
 /// A charge of a key, as its refund needs it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyReceipt {
@@ -89,24 +63,10 @@ pub(crate) struct KeyReceipt {
     made: Option<u32>,
 }
 
-/// Slots the hand looks at to find room for one key.
-const REACH: usize = 16;
-
 impl KeyTable {
     pub(crate) fn new(quota: Quota, max_keys: usize, room: Arc<Room>) -> Self {
         Self {
-            state: Mutex::new(State {
-                quota,
-                rerated: 0,
-                max_keys,
-                index: HashMap::with_hasher(AsIs),
-                slots: Vec::new(),
-                hand: 0,
-                made: 0,
-                tail: Ticks::ZERO,
-                tail_refunded: Ticks::ZERO,
-                retired: false,
-            }),
+            state: Mutex::new(State::new(quota, max_keys)),
             room,
         }
     }
@@ -138,13 +98,20 @@ impl KeyTable {
         let quota = state.quota;
         let rerated = state.rerated;
         let (refunded, made) = (*state.refunded(place), state.made(place));
+        let last = state.last_turn(made, now);
         let tat = state.tat(place);
         match gcra::decide(*tat, now, &quota, cost, patience) {
             Decision::Admit { tat: new, wait } => {
                 *tat = new;
+                let turn = now.plus(wait);
+                if wait > Ticks::ZERO && cost > 0 {
+                    let queue = state.queues.entry(made).or_default();
+                    queue.give(now, turn, quota.interval().times(cost));
+                }
+                let last = last.is_none_or(|last| last <= turn);
                 let receipt = Receipt {
-                    at: now,
-                    after: new,
+                    at: turn,
+                    after: if last { new } else { Ticks::ZERO },
                     cost,
                     interval: quota.interval(),
                     refunded,
@@ -224,9 +191,20 @@ impl KeyTable {
             // Of rates in between nothing is known.
             _ => return Ticks::ZERO,
         };
+        let left = receipt.at > now && tokens >= receipt.cost;
+        if left && let Some(queue) = state.queues.get_mut(&charged.made) {
+            queue.left();
+        }
+        // Whoever still waits for the tail that the key has left counts there.
+        let floor = [state.made(place), charged.made]
+            .iter()
+            .filter_map(|made| Some(state.queues.get_mut(made)?.floor(now)))
+            .fold(Ticks::ZERO, Ticks::max);
         let back = gcra::refund(receipt, tokens, now, since, &quota);
         let tat = state.tat(place);
-        *tat = tat.minus(back);
+        let was = *tat;
+        *tat = was.minus(back).max(floor.min(was));
+        let back = was.minus(*tat);
         let refunded = state.refunded(place);
         *refunded = refunded.plus(back);
         back
@@ -239,6 +217,12 @@ impl KeyTable {
         if charged.made.is_some() && charged.made != state.made(place)
             || charged.rerated != state.rerated
         {
+            return;
+        }
+        if charged.receipt.at >= turn {
+            if let Some(queue) = state.queues.get_mut(&charged.made) {
+                queue.came();
+            }
             return;
         }
         let early = gcra::early(&charged.receipt, turn, *state.refunded(place));
@@ -271,6 +255,7 @@ impl KeyTable {
             return;
         }
         state.rerated = state.rerated.wrapping_add(1);
+        state.queues.clear();
         for slot in &mut state.slots {
             slot.tat = gcra::rerate(slot.tat, now, &old, quota);
         }
@@ -281,6 +266,7 @@ impl KeyTable {
     pub(crate) fn sweep(&self, now: Ticks) {
         let state = &mut *self.state.lock();
         let before = state.slots.len();
+        state.queues.retain(|_, queue| queue.is_waited_in(now));
         state.slots.retain(|slot| slot.tat > now);
         if state.slots.len() == before {
             return;
@@ -313,129 +299,6 @@ impl Drop for KeyTable {
     fn drop(&mut self) {
         let taken = self.len().saturating_sub(Room::GRANTED);
         self.room.give_back(taken);
-    }
-}
-
-/// A slot, or the tail.
-type Place = Option<u32>;
-
-impl State {
-    fn is_full(&self, now: Ticks) -> bool {
-        self.tail <= now && self.slots.iter().all(|slot| slot.tat <= now)
-    }
-
-    fn tat(&mut self, place: Place) -> &mut Ticks {
-        match place {
-            Some(at) => &mut self.slots[at as usize].tat,
-            None => &mut self.tail,
-        }
-    }
-
-    fn refunded(&mut self, place: Place) -> &mut Ticks {
-        match place {
-            Some(at) => &mut self.slots[at as usize].refunded,
-            None => &mut self.tail_refunded,
-        }
-    }
-
-    fn made(&self, place: Place) -> Option<u32> {
-        place.map(|at| self.slots[at as usize].made)
-    }
-
-    fn known(&self, tag: Tag) -> Place {
-        self.index.get(&tag.0).copied()
-    }
-
-    /// The key's bucket, made if there is room for it.
-    fn place(&mut self, tag: Tag, now: Ticks, room: &Room) -> Place {
-        if let Some(at) = self.known(tag) {
-            self.slots[at as usize].used = true;
-            return Some(at);
-        }
-        self.made = self.made.wrapping_add(1);
-        let slot = Slot {
-            tag: tag.0,
-            tat: if planted(Bug::TailForgotten) {
-                Ticks::ZERO
-            } else {
-                self.tail
-            },
-            refunded: self.tail_refunded,
-            made: self.made,
-            used: false,
-        };
-        let at = if let Some(at) = self.reusable(now, 1) {
-            at
-        } else if self.may_grow(room) {
-            self.slots.push(slot);
-            let at = number(self.slots.len() - 1);
-            self.index.insert(tag.0, at);
-            return Some(at);
-        } else {
-            self.reusable(now, REACH)?
-        };
-        let old = std::mem::replace(&mut self.slots[at], slot);
-        self.index.remove(&old.tag);
-        self.index.insert(tag.0, number(at));
-        Some(number(at))
-    }
-
-    fn may_grow(&self, room: &Room) -> bool {
-        let len = self.slots.len();
-        len < self.max_keys && (len < Room::GRANTED || room.take())
-    }
-
-    /// Moves the hand to a bucket that is full and was not used since it last came,
-    /// over at most `reach` slots. One is looked at even when there is room for more,
-    /// so that a table whose keys come and go stays small.
-    fn reusable(&mut self, now: Ticks, reach: usize) -> Option<usize> {
-        let len = self.slots.len();
-        for _ in 0..reach.min(len) {
-            let at = self.hand % len;
-            self.hand = at + 1;
-            let slot = &mut self.slots[at];
-            if slot.tat > now && !planted(Bug::SpentEvicted) {
-                continue;
-            }
-            if !std::mem::take(&mut slot.used) {
-                return Some(at);
-            }
-        }
-        None
-    }
-}
-
-fn number(at: usize) -> u32 {
-    u32::try_from(at).expect("a table has at most u32::MAX keys: its bound is checked")
-}
-
-/// Tags are hashes already.
-#[derive(Clone, Copy, Debug, Default)]
-struct AsIs;
-
-struct Bits(u64);
-
-impl BuildHasher for AsIs {
-    type Hasher = Bits;
-
-    fn build_hasher(&self) -> Bits {
-        Bits(0)
-    }
-}
-
-impl Hasher for Bits {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, bits: u64) {
-        self.0 = bits;
     }
 }
 

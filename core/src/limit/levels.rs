@@ -20,7 +20,7 @@ use super::call::Standing;
 use super::gcra::Receipt;
 use super::keys::{KeyReceipt, KeyTable, Tag};
 use super::quota::{Quota, Ticks};
-use super::word::{Refused, Word};
+use super::word::{Dues, Refused, Word};
 
 /// Charges in one call.
 pub const MAX_CHARGES: usize = 8;
@@ -51,14 +51,21 @@ impl LevelId {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Bucket<'a> {
-    Word { word: &'a Word, quota: &'a Quota },
-    Key { table: &'a KeyTable, tag: Tag },
+    Word {
+        word: &'a Word,
+        quota: &'a Quota,
+        dues: &'a Dues,
+    },
+    Key {
+        table: &'a KeyTable,
+        tag: Tag,
+    },
 }
 
 impl Bucket<'_> {
     pub(crate) fn standing(&self, now: Ticks) -> Option<Standing> {
         match self {
-            Self::Word { word, quota } => {
+            Self::Word { word, quota, .. } => {
                 let tat = word.read().ok()?;
                 Some(Standing::of(tat, now, quota))
             }
@@ -68,7 +75,7 @@ impl Bucket<'_> {
 
     pub(crate) fn peek(&self, now: Ticks, cost: u64, patience: Ticks) -> Result<Ticks, Refused> {
         match self {
-            Self::Word { word, quota } => word.peek(quota, now, cost, patience),
+            Self::Word { word, quota, .. } => word.peek(quota, now, cost, patience),
             Self::Key { table, tag } => table.peek(*tag, now, cost, patience),
         }
     }
@@ -80,8 +87,8 @@ impl Bucket<'_> {
         patience: Ticks,
     ) -> Result<(Ticks, PaidReceipt), Refused> {
         match self {
-            Self::Word { word, quota } => word
-                .charge(quota, now, cost, patience)
+            Self::Word { word, quota, dues } => word
+                .charge(quota, now, cost, patience, dues)
                 .map(|charged| (charged.wait, PaidReceipt::Word(charged.receipt))),
             Self::Key { table, tag } => table
                 .charge(*tag, now, cost, patience)

@@ -151,17 +151,20 @@ impl Limiter {
             entry.request.read().ok()?;
             return Some(Decision::of(Verdict::Allowed));
         };
-        let (verdict, tat, retry_after) = match entry.request.charge(quota, now, cost, Ticks::ZERO)
-        {
-            Ok(charged) => (Verdict::Allowed, charged.receipt.after, Duration::ZERO),
-            Err(Refused::Later { after }) => (
-                Verdict::OverLimit,
-                entry.request.read().ok()?,
-                self.retry_after(after),
-            ),
-            Err(Refused::Never) => (Verdict::Never, entry.request.read().ok()?, Duration::ZERO),
-            Err(Refused::Sealed) => return None,
-        };
+        let (verdict, tat, retry_after) =
+            match entry
+                .request
+                .charge(quota, now, cost, Ticks::ZERO, &entry.dues)
+            {
+                Ok(charged) => (Verdict::Allowed, charged.tat, Duration::ZERO),
+                Err(Refused::Later { after }) => (
+                    Verdict::OverLimit,
+                    entry.request.read().ok()?,
+                    self.retry_after(after),
+                ),
+                Err(Refused::Never) => (Verdict::Never, entry.request.read().ok()?, Duration::ZERO),
+                Err(Refused::Sealed) => return None,
+            };
         Some(Decision {
             decided_by: Some(Decider {
                 limit: None,

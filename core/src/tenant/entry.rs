@@ -35,7 +35,7 @@ use super::number::Numbers;
 use super::profile::Profile;
 use crate::cache::TenantId;
 use crate::limit::keys::KeyTable;
-use crate::limit::word::{Refunding, Sealed, Word};
+use crate::limit::word::{Dues, Sealed, Word};
 use crate::limit::{Quota, Ticks};
 use crate::planted::{Bug, planted};
 use crate::sync::Once;
@@ -55,7 +55,7 @@ pub struct Entry {
     /// Its loads: counts while the profile has an `origin` quota.
     pub(crate) origin: Word,
     /// For `request`.
-    pub(crate) refunding: Refunding,
+    pub(crate) dues: Dues,
     limits: Option<Box<Limits>>,
     successor: Once<Successor>,
     numbers: Arc<Numbers>,
@@ -116,7 +116,7 @@ impl Entry {
         let entry = Self {
             request: spent(|like| &like.request),
             origin: spent(|like| &like.origin),
-            refunding: Refunding::new(()),
+            dues: Dues::new(),
             limits: Limits::of(&profile, Vec::new()),
             id,
             incarnation,
@@ -171,7 +171,7 @@ impl Entry {
             rerated: old.rerated.wrapping_add(u32::from(!same_rates)),
             id: old.id.clone(),
             incarnation: old.incarnation,
-            refunding: Refunding::new(()),
+            dues: Dues::new(),
             limits: Limits::of(&profile, carried),
             profile,
             request: word(),

@@ -75,7 +75,9 @@ impl Tenancy {
     pub fn spend(&self, entry: &Arc<Entry>) -> bool {
         self.on_current(entry, |entry| {
             let quota = entry.profile().request.as_ref().expect("limited");
-            entry.request.charge(quota, Ticks::ZERO, 1, Ticks::ZERO)
+            entry
+                .request
+                .charge(quota, Ticks::ZERO, 1, Ticks::ZERO, &entry.dues)
         })
     }
 
@@ -88,7 +90,9 @@ impl Tenancy {
             };
             let quota = limit.total.as_ref().expect("limited");
             let charged = entry.named(at, |named| {
-                named.total.charge(quota, Ticks::ZERO, 1, Ticks::ZERO)
+                named
+                    .total
+                    .charge(quota, Ticks::ZERO, 1, Ticks::ZERO, &named.dues)
             });
             charged.unwrap_or(Err(Refused::Sealed)).map(|_| ())
         })

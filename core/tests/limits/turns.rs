@@ -1,8 +1,9 @@
 use std::time::Duration;
 
+use millpond_core::fence::Token;
 use millpond_core::limit::{Acquired, Call, Settlement, Verdict};
 
-use crate::rig::{Rig, SECOND, charges_of, tenant};
+use crate::rig::{Rig, SECOND, charges_of, named, quota, tenant, tier};
 
 fn patient(rig: &Rig, patience: Duration) -> Acquired {
     let charges = charges_of(&[("", "", 1)]);
@@ -107,20 +108,21 @@ fn who_reserves_and_waits_holds_from_the_turn_on() {
     assert_eq!(rig.limiter.figures().reservations, 0);
 }
 
-#[test]
-fn what_came_back_before_a_turn_is_charged_when_it_comes() {
-    let rig = Rig::five();
-    let hold = |cost| {
-        let charges = charges_of(&[("", "", cost)]);
-        let call = Call {
-            charges: &charges,
-            hold: Some(60 * SECOND),
-            ..Call::default()
-        };
-        let decision = rig.limiter.acquire("a", &call).expect("known").decision;
-        decision.reservation.expect("there is room")
+fn hold(rig: &Rig, cost: u64) -> Token {
+    let charges = charges_of(&[("", "", cost)]);
+    let call = Call {
+        charges: &charges,
+        hold: Some(60 * SECOND),
+        ..Call::default()
     };
-    let held = hold(5);
+    let decision = rig.limiter.acquire("a", &call).expect("known").decision;
+    decision.reservation.expect("there is room")
+}
+
+#[test]
+fn a_refund_leaves_those_who_wait_their_tokens() {
+    let rig = Rig::five();
+    let held = hold(&rig, 5);
     let turn = patient(&rig, 2 * SECOND).turn.expect("a second off");
     assert_eq!(
         rig.limiter.release(&tenant("a"), held),
@@ -128,11 +130,59 @@ fn what_came_back_before_a_turn_is_charged_when_it_comes() {
         "now the caller that waits need not, but it does"
     );
     rig.clock.advance(SECOND);
-    assert_eq!(rig.drain(), 5, "refill has given back what it has not used");
-    turn.take();
     assert_eq!(
-        rig.own(1),
-        Err(Some(2_000)),
-        "6 were admitted at 1 s, 5 may be"
+        rig.drain(),
+        4,
+        "the bucket was full, and one token waited for"
     );
+    turn.take();
+    assert_eq!(rig.own(1), Err(Some(1_000)));
+}
+
+#[test]
+fn who_was_to_come_before_another_leaves_and_neither_is_admitted_twice() {
+    let rig = Rig::five();
+    assert_eq!(rig.drain(), 5);
+    let first = patient(&rig, 9 * SECOND).turn;
+    let second = patient(&rig, 9 * SECOND).turn.expect("2 s off");
+    drop(first);
+    // What the first left behind is not spent by who comes later and the second alike.
+    rig.clock.advance(SECOND);
+    assert_eq!(rig.drain(), 0, "the second still waits for its token");
+    rig.clock.advance(SECOND);
+    second.take();
+    assert_eq!(rig.drain(), 1);
+}
+
+#[test]
+fn a_bucket_that_was_waited_for_is_as_any_other_again() {
+    let rig = Rig::five();
+    assert_eq!(rig.drain(), 5);
+    patient(&rig, SECOND).turn.expect("a second off").take();
+    rig.clock.advance(10 * SECOND);
+    let held = hold(&rig, 3);
+    assert_eq!(rig.drain(), 2);
+    assert_eq!(rig.limiter.release(&tenant("a"), held), Settlement::Done);
+    assert_eq!(rig.drain(), 3, "all of it comes back");
+}
+
+/// A caller that is let through by one bucket and waits for another.
+#[test]
+fn what_came_back_before_the_turn_of_another_bucket_is_charged_when_it_comes() {
+    let limits = vec![named("sms", Some(quota(1, 1)), None)];
+    let rig = Rig::new(vec![tier("slow", Some(quota(10, 5)), limits)]);
+    let sms = || {
+        let charges = charges_of(&[("sms", "", 1)]);
+        let call = Call {
+            charges: &charges,
+            patience: SECOND,
+            ..Call::default()
+        };
+        rig.limiter.acquire("a", &call).expect("known")
+    };
+    assert!(sms().turn.is_none());
+    let turn = sms().turn.expect("a second off");
+    rig.clock.advance(SECOND);
+    turn.take();
+    assert_eq!(rig.drain(), 4, "5 in a moment, one of which it is");
 }

@@ -12,33 +12,38 @@ fn quota(burst: u64) -> Quota {
     Quota::per_second(1, burst).expect("valid")
 }
 
+type Total = (Word, Quota, Dues);
+
+fn total(burst: u64) -> Total {
+    (Word::full(), quota(burst), Dues::new())
+}
+
 /// A tenant with one limit of keys.
 struct Tenant {
-    own: (Word, Quota),
-    total: (Word, Quota),
+    own: Total,
+    total: Total,
     keys: KeyTable,
 }
 
 impl Tenant {
     fn new(own: u64, total: u64, key: u64) -> Self {
         Self {
-            own: (Word::full(), quota(own)),
-            total: (Word::full(), quota(total)),
+            own: self::total(own),
+            total: self::total(total),
             keys: KeyTable::new(quota(key), 10, Arc::new(Room::new(10))),
         }
     }
 
-    fn levels(&self, firm: bool, charges: &[(u64, u64)]) -> Levels<'_> {
+    fn levels<'a>(&'a self, firm: bool, charges: &[(u64, u64)]) -> Levels<'a> {
         let mut levels = Levels::new();
         for &(key, cost) in charges {
             let (table, tag) = (&self.keys, Tag(key));
             levels.add(LevelId::Key(0, tag), Bucket::Key { table, tag }, cost, firm);
         }
-        let (word, quota) = (&self.total.0, &self.total.1);
+        let bucket = |(word, quota, dues): &'a Total| Bucket::Word { word, quota, dues };
         let cost = charges.iter().map(|(_, cost)| cost).sum();
-        levels.add(LevelId::Total(0), Bucket::Word { word, quota }, cost, true);
-        let (word, quota) = (&self.own.0, &self.own.1);
-        levels.add(LevelId::Own, Bucket::Word { word, quota }, 1, true);
+        levels.add(LevelId::Total(0), bucket(&self.total), cost, true);
+        levels.add(LevelId::Own, bucket(&self.own), 1, true);
         levels
     }
 
@@ -49,7 +54,7 @@ impl Tenant {
 
     /// Whole tokens left, own, total, and of key 1.
     fn left(&self) -> [u64; 3] {
-        let word = |(word, quota): &(Word, Quota)| {
+        let word = |(word, quota, _): &Total| {
             let tat = word.read().expect("not sealed");
             crate::limit::gcra::remaining(tat, ms(0), quota)
         };

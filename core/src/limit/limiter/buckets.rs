@@ -86,14 +86,18 @@ impl Buckets {
                 Some(Bucket::Key { table, tag })
             }
             LevelId::Total(place) => {
-                let word = &limit(place)?.named.total;
-                let quota = entry.profile().limits[place].total.as_ref()?;
-                Some(Bucket::Word { word, quota })
+                let named = &limit(place)?.named;
+                Some(Bucket::Word {
+                    word: &named.total,
+                    quota: entry.profile().limits[place].total.as_ref()?,
+                    dues: &named.dues,
+                })
             }
-            LevelId::Own => {
-                let (word, quota) = (&entry.request, entry.profile().request.as_ref()?);
-                Some(Bucket::Word { word, quota })
-            }
+            LevelId::Own => Some(Bucket::Word {
+                word: &entry.request,
+                quota: entry.profile().request.as_ref()?,
+                dues: &entry.dues,
+            }),
         }
     }
 }

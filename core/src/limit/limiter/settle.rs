@@ -17,7 +17,7 @@ use crate::limit::levels::{LevelId, Paid, PaidReceipt};
 use crate::limit::quota::{Quota, Ticks};
 use crate::limit::replay::RequestId;
 use crate::limit::reservation::Settled;
-use crate::limit::word::{Refunding, Sealed, Word};
+use crate::limit::word::{Dues, Sealed, Word};
 use crate::sync::Ordering;
 use crate::tenant::Entry;
 
@@ -183,12 +183,12 @@ impl Limiter {
             let _settled = match (paid.id, &paid.receipt) {
                 (LevelId::Own, PaidReceipt::Word(receipt)) => {
                     let word = &entry.request;
-                    word.turn_came(now, receipt, turn, &entry.refunding)
+                    word.turn_came(now, receipt, turn, &entry.dues)
                 }
                 (LevelId::Total(place), PaidReceipt::Word(receipt)) => {
                     let came = entry.named(place, |named| {
-                        let refunding = &named.refunding;
-                        named.total.turn_came(now, receipt, turn, refunding)
+                        let dues = &named.dues;
+                        named.total.turn_came(now, receipt, turn, dues)
                     });
                     came.and_then(|came| came)
                 }
@@ -232,27 +232,27 @@ impl Limiter {
     /// How much time went back.
     fn refund(&self, charged: &Arc<Entry>, paid: &Paid, tokens: u64, now: Ticks) -> Ticks {
         let back = self.on_current(charged, |entry| {
-            let word = |word: &Word, quota: Option<&Quota>, turn: &Refunding| {
+            let word = |word: &Word, quota: Option<&Quota>, dues: &Dues| {
                 let (PaidReceipt::Word(receipt), Some(quota)) = (&paid.receipt, quota) else {
                     return Ok(Ticks::ZERO);
                 };
                 if std::ptr::eq(entry, &raw const **charged) {
-                    return word.refund(quota, now, receipt, tokens, turn);
+                    return word.refund(quota, now, receipt, tokens, dues);
                 }
                 if entry.rerated().wrapping_sub(charged.rerated()) > 1 {
                     return word.read().map(|_| Ticks::ZERO);
                 }
                 let fastest = receipt.interval.min(quota.interval());
-                word.refund_predecessor(quota, now, receipt, tokens, fastest, turn)
+                word.refund_predecessor(quota, now, receipt, tokens, fastest, dues)
             };
             match paid.id {
                 LevelId::Own => {
                     let quota = entry.profile().request.as_ref();
-                    word(&entry.request, quota, &entry.refunding)
+                    word(&entry.request, quota, &entry.dues)
                 }
                 LevelId::Total(place) => self.on_limit(charged, entry, place, |place| {
                     let quota = entry.profile().limits[place].total.as_ref();
-                    entry.named(place, |named| word(&named.total, quota, &named.refunding))?
+                    entry.named(place, |named| word(&named.total, quota, &named.dues))?
                 }),
                 LevelId::Key(place, tag) => self.on_limit(charged, entry, place, |place| {
                     let PaidReceipt::Key(receipt) = &paid.receipt else {

@@ -78,7 +78,10 @@ impl Fixture {
             let Some(quota) = &entry.profile().request else {
                 return true;
             };
-            match entry.request.charge(quota, now, tokens, Ticks::ZERO) {
+            match entry
+                .request
+                .charge(quota, now, tokens, Ticks::ZERO, &entry.dues)
+            {
                 Ok(_) => return true,
                 Err(word::Refused::Sealed) => {}
                 Err(_) => return false,
@@ -96,7 +99,9 @@ impl Fixture {
         let (at, limit) = entry.profile().limit(limit).expect("valid");
         let quota = limit.total.as_ref().expect("valid");
         let spend = |_: &u64| {
-            let charged = entry.named(at, |named| named.total.charge(quota, now, 1, Ticks::ZERO));
+            let charged = entry.named(at, |named| {
+                named.total.charge(quota, now, 1, Ticks::ZERO, &named.dues)
+            });
             charged.expect("valid").is_ok()
         };
         (0..1_000_000).take_while(spend).count() as u64

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::limit::keys::KeyTable;
 use crate::limit::room::Room;
-use crate::limit::word::{Refunding, Sealed, Word};
+use crate::limit::word::{Dues, Sealed, Word};
 use crate::limit::{Quota, Ticks};
 use crate::sync::Once;
 use crate::tenant::name::LimitName;
@@ -34,7 +34,7 @@ pub(crate) struct Named {
     /// Over all keys: counts while the limit has a `total`.
     pub(crate) total: Word,
     /// For `total`.
-    pub(crate) refunding: Refunding,
+    pub(crate) dues: Dues,
     /// For each key: made by the first that is charged. `None` is closed.
     keys: Once<Option<Arc<KeyTable>>>,
 }
@@ -43,7 +43,7 @@ impl Named {
     pub(super) fn new(total: Word) -> Arc<Self> {
         Arc::new(Self {
             total,
-            refunding: Refunding::new(()),
+            dues: Dues::new(),
             keys: Once::new(),
         })
     }

@@ -137,6 +137,13 @@ pub(super) const TENANTS: &[Promise] = &[
         "refund-unclamped",
     ),
     model(
+        "B3",
+        "A refund beside a caller that comes to wait leaves its token.",
+        "limit",
+        "a_refund_beside_a_caller_that_waits_leaves_its_token",
+        "floor-forgotten",
+    ),
+    model(
         "B5",
         "A reservation is settled once, by whoever comes first.",
         "limit",
@@ -225,9 +232,23 @@ pub(super) const TENANTS: &[Promise] = &[
     ),
     unit(
         "B3",
-        "What came back before a caller's turn is charged again when it comes.",
+        "What came back before a caller's turn at another bucket is charged again when it comes.",
         "limits",
-        "turns::what_came_back_before_a_turn_is_charged_when_it_comes",
+        "turns::what_came_back_before_the_turn_of_another_bucket_is_charged_when_it_comes",
         "turns-uncharged",
+    ),
+    unit(
+        "B3",
+        "A refund leaves those who wait the tokens of their turns.",
+        "limits",
+        "turns::a_refund_leaves_those_who_wait_their_tokens",
+        "floor-forgotten",
+    ),
+    unit(
+        "B3",
+        "Whatever is held, released, waited for or left, a bucket admits rate and burst.",
+        "limits",
+        "bound::whatever_is_held_released_or_left_the_bucket_admits_rate_and_burst",
+        "refund-unclamped",
     ),
 ];
