@@ -231,3 +231,31 @@ fn what_is_in_force_is_printed_as_a_file_that_says_the_same() {
     // What this version does not know reads as suspended, and is printed so.
     assert_eq!(again.config.tenancy, reading.config.tenancy, "{printed}");
 }
+
+#[test]
+fn a_scope_that_needs_a_store_is_told_of_because_there_is_none() {
+    let text = "\
+apiVersion: millpond/v1
+tiers:
+  gold: {rate: 5/s, scope: fleet, limits: {sms: {rate: 1/s, scope: divided}}}
+tenants:
+  acme: {tier: gold, scope: pod}
+";
+    let reading = read(text.as_bytes());
+    assert_eq!(reading.mistakes, []);
+    let warned: Vec<_> = reading.warnings.iter().map(ToString::to_string).collect();
+    let told = |at: &str| {
+        format!(
+            "millpond.yaml:{at}: needs a store, which this version has not: each pod has all of it; expected pod"
+        )
+    };
+    let expected = [
+        told("3:28: tiers.gold.scope"),
+        told("3:68: tiers.gold.limits.sms.scope"),
+    ];
+    let ours: Vec<_> = warned
+        .iter()
+        .filter(|said| said.contains("store"))
+        .collect();
+    assert_eq!(ours, expected.iter().collect::<Vec<_>>());
+}

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use millpond_core::tenant::{
-    BadProfile, BadTier, Declaration, Overrides, Paced, Strangers, Tier, TierName, Tiers,
+    BadProfile, BadTier, Declaration, LimitScope, Overrides, Paced, Strangers, Tier, TierName,
+    Tiers,
 };
 
 use super::warn;
@@ -24,6 +25,17 @@ pub(super) fn check(reading: &mut Reading, wrong: &HashSet<String>) {
     let tiers = check.tiers(&raw);
     let strangers = check.strangers(&raw);
     check.tenants(&raw, tiers, strangers);
+    let tiers = raw
+        .tiers
+        .iter()
+        .map(|(name, said)| (TIERS, name.as_str(), said));
+    let tenants = raw
+        .tenants
+        .iter()
+        .map(|(id, said)| (TENANTS, id.as_str(), said));
+    for (group, name, said) in tiers.chain(tenants) {
+        check.scopes(&inside(group, name), &said.over);
+    }
 }
 
 /// Every tier there is, whether or not it is right.
@@ -114,6 +126,21 @@ impl Check<'_> {
         );
         let expected = format!("one of {}", known.join(", "));
         self.say(path, path, problem, &expected);
+    }
+
+    /// A limit that counts over more than the pod needs a store, and there is none.
+    fn scopes(&mut self, owner: &str, over: &Overrides) {
+        let own = over.scope.map(|scope| (inside(owner, "scope"), scope));
+        let limits = over.limits.iter().map(|limit| {
+            let at = inside(&inside(owner, LIMITS), limit.name.as_str());
+            (inside(&at, "scope"), limit.scope)
+        });
+        for (path, scope) in own.into_iter().chain(limits) {
+            if scope != LimitScope::Pod {
+                let problem = "needs a store, which this version has not: each pod has all of it";
+                warn(self.reading, &path, problem.to_owned(), "pod");
+            }
+        }
     }
 
     fn strangers(&mut self, raw: &Raw) -> Strangers {

@@ -228,7 +228,7 @@ fn standing() -> [Field<Said>; 9] {
             "scope",
             scope(),
             |said| &mut said.over.scope,
-            "Over whom the limit counts: `pod`, each has all of it; `divided`, each an equal part; `fleet`, all share it",
+            "Over whom the limit counts: `pod`, each has all of it; `divided`, each an equal part; `fleet`, all share it. Until there is a store all count as `pod`, and `check` says so",
         ),
         both(
             "without_store",
