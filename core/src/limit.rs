@@ -26,6 +26,7 @@ mod call;
 mod gcra;
 mod grant;
 mod granted;
+pub mod grantor;
 mod handle;
 pub(crate) mod keys;
 mod ledger;

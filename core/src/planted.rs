@@ -43,6 +43,7 @@ bugs! {
     ErrorDropsStale = "error-drops-stale",
     ErrorRemembered = "error-remembered",
     ExpiredSpent = "expired-spent",
+    FleetBeginsFull = "fleet-begins-full",
     FloorForgotten = "floor-forgotten",
     GrantOverwrites = "grant-overwrites",
     GivenUpForgotten = "given-up-forgotten",

@@ -6,6 +6,8 @@ mod attack;
 mod bound;
 #[path = "limits/decisions.rs"]
 mod decisions;
+#[path = "limits/fleet.rs"]
+mod fleet;
 #[path = "limits/handles.rs"]
 mod handles;
 #[path = "limits/oracle.rs"]

@@ -251,4 +251,11 @@ pub(super) const TENANTS: &[Promise] = &[
         "bound::whatever_is_held_released_or_left_the_bucket_admits_rate_and_burst",
         "refund-unclamped",
     ),
+    unit(
+        "B7",
+        "A bucket that the fleet's store has lost begins empty: what is on grant may still be spent.",
+        "limits",
+        "fleet::the_model_of_a_fleet_passes_the_suite",
+        "fleet-begins-full",
+    ),
 ];
