@@ -85,6 +85,16 @@ fn upper(bucket: usize) -> u64 {
     ((step as u64 + 1) << octave) << UNIT_BITS
 }
 
+/// Where an amount of anything is counted that has 1 for a unit.
+pub(crate) fn bucket_of_units(amount: u64) -> usize {
+    bucket(amount.saturating_mul(1 << UNIT_BITS))
+}
+
+/// The largest amount of that bucket.
+pub(crate) fn units_up_to(at: usize) -> u64 {
+    upper(at) >> UNIT_BITS
+}
+
 /// The sum of histograms at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Durations {

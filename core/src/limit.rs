@@ -14,6 +14,8 @@
 //! - `grant`: tokens handed to processes that decide by themselves, as whoever grants
 //!   accounts for them.
 //! - `handle`: one tenant in hand.
+//! - `meter`: how much is asked of each limit, counted beside the deciding.
+//! - `shadow`: what a limit would have to be, found by observing it.
 //! - `sweeper`: what is done from time to time.
 //! - `rules`: which limit a descriptor comes to, as Envoy's rate limit services know them.
 //! - `granted`: tokens in the hands of a process that decides by itself.
@@ -32,12 +34,14 @@ pub(crate) mod keys;
 mod ledger;
 mod levels;
 mod limiter;
+pub(crate) mod meter;
 mod plan;
 mod quota;
 mod replay;
 mod reservation;
 pub(crate) mod room;
 pub mod rules;
+mod shadow;
 mod sweeper;
 pub(crate) mod turns;
 pub(crate) mod word;
@@ -51,5 +55,7 @@ pub use levels::MAX_CHARGES;
 pub use limiter::{
     Acquired, Config, Figures, Level, Limiter, SettleError, Settlement, Turn, screen,
 };
+pub use meter::{Counts, Metered, MeteredOf, Recent};
 pub use quota::{BadQuota, Quota, Ticks};
+pub use shadow::{Advice, Recommended};
 pub use sweeper::Sweeper;

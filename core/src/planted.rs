@@ -53,6 +53,8 @@ bugs! {
     LateLoadWins = "late-load-wins",
     ListenerRemovesAny = "listener-removes-any",
     LongerLoadForgotten = "longer-load-forgotten",
+    MeterDropped = "meter-dropped",
+    MeterForgotten = "meter-forgotten",
     NamedUnclosed = "named-unclosed",
     MovedTicketAlive = "moved-ticket-alive",
     MoveThroughNothing = "move-through-nothing",

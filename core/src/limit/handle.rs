@@ -6,6 +6,10 @@
 //! by name, and keeps what it finds. Whatever else the short way does not know (a limit
 //! that is not enforced, a tenant that is not served) goes the long way too.
 //!
+//! What it spends and is denied is counted as any other call ([`super::meter`]): by a
+//! meter of its own once it has made a thousand, so that handles of one tenant do not
+//! get into each other's way.
+//!
 //! A handle is one caller's: clone it for another thread.
 
 use std::sync::Arc;
@@ -13,6 +17,7 @@ use std::time::Duration;
 
 use super::call::{CallError, Decision, Verdict};
 use super::limiter::Limiter;
+use super::meter::{Said, Tally};
 use super::quota::Ticks;
 use super::word::Refused;
 use crate::tenant::{Entry, OnLimit, State};
@@ -23,6 +28,7 @@ pub struct Handle {
     limiter: Arc<Limiter>,
     entry: Arc<Entry>,
     name: Box<str>,
+    tally: Tally,
 }
 
 /// Tokens that may not be spent.
@@ -44,6 +50,7 @@ impl Limiter {
             entry: self.directory().resolve(tenant)?,
             limiter: Arc::clone(self),
             name: tenant.into(),
+            tally: Tally::default(),
         })
     }
 }
@@ -66,14 +73,19 @@ impl Handle {
             let now = self.limiter.now();
             let dues = &entry.dues;
             match entry.request.charge(quota, now, cost, Ticks::ZERO, dues) {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    self.count(cost, Said::Allowed { would_deny: false });
+                    return Ok(());
+                }
                 Err(Refused::Later { after }) => {
+                    self.count(cost, Said::OverLimit);
                     return Err(Denial {
                         verdict: Verdict::OverLimit,
                         retry_after: self.limiter.retry_after(after),
                     });
                 }
                 Err(Refused::Never) => {
+                    self.count(cost, Said::Never);
                     return Err(Denial {
                         verdict: Verdict::Never,
                         retry_after: Duration::ZERO,
@@ -85,11 +97,24 @@ impl Handle {
         self.slowly(cost)
     }
 
+    #[inline]
+    fn count(&mut self, cost: u64, said: Said) {
+        if !self.tally.count(cost, said) {
+            self.limiter.count_own(&self.entry, cost, said);
+            let meters = &self.limiter.meters;
+            self.tally.counted_there(meters, self.entry.id());
+        }
+    }
+
     #[cold]
     fn slowly(&mut self, cost: u64) -> Result<(), Denial> {
         if !self.entry.is_current()
             && let Ok(entry) = self.limiter.directory().resolve(&self.name)
         {
+            let same = entry.id() == self.entry.id();
+            if !same || entry.incarnation() != self.entry.incarnation() {
+                self.tally = Tally::default();
+            }
             self.entry = entry;
         }
         match self.limiter.acquire_own(&self.name, cost) {
@@ -108,5 +133,10 @@ impl Handle {
                 retry_after: Duration::ZERO,
             }),
         }
+    }
+
+    #[cfg(all(test, not(millpond_loom)))]
+    pub(super) fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
     }
 }

@@ -4,9 +4,7 @@
 //! turns out to have a successor, because the tenant's tier changed that moment, what
 //! was charged is undone and the call is decided again on what is in force now.
 //!
-//! The common call, one of the tenant's own bucket, takes a short way: one look-up,
-//! the coarse clock, one compare-and-swap; nothing is allocated and nothing counted
-//! by reference.
+//! The common call, one of the tenant's own bucket, takes a short way (`short`).
 //!
 //! Nobody waits in here. A patient call is charged and its [`Turn`] says when it may
 //! go on; dropping the turn before that gives the tokens back.
@@ -18,25 +16,27 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::call::{Call, CallError, Charge, Decider, Decision, Standing, UnknownLimits, Verdict};
+use super::call::{Call, CallError, Charge, Decider, Decision, UnknownLimits, Verdict};
 use super::keys::Tag;
 use super::ledger::{Allowed, Ledgers, Spent};
 use super::levels::{LevelId, Levels, Outcome, Payments};
+use super::meter::Meters;
 use super::plan::Plan;
 use super::quota::Ticks;
 use super::replay::RequestId;
 use super::room::Room;
-use super::word::Refused;
 use crate::cache::{BadField, TenantId};
 use crate::fence::{Boot, Tokens};
 use crate::planted::{Bug, planted};
 use crate::sync::AtomicBool;
-use crate::tenant::{Directory, Entry, OnLimit, Profile, Unresolved};
+use crate::tenant::{Directory, Entry, Profile, Unresolved};
 
 mod buckets;
+mod count;
 mod explain;
 pub mod screen;
 mod settle;
+mod short;
 mod tables;
 mod turn;
 
@@ -54,6 +54,9 @@ pub struct Config {
     pub max_keys: usize,
     /// Tenants whose retries or reservations are remembered at once. Default 65 536.
     pub max_ledgers: usize,
+    /// Tenants whose calls are told apart from all others'. At most 20 KiB for each of
+    /// their limits. Default 20.
+    pub metered: usize,
     /// What becomes of a charge of a limit that the tenant has not. Default
     /// [`UnknownLimits::Refuse`].
     pub unknown: UnknownLimits,
@@ -64,6 +67,7 @@ impl Default for Config {
         Self {
             max_keys: 1 << 20,
             max_ledgers: 65_536,
+            metered: 20,
             unknown: UnknownLimits::Refuse,
         }
     }
@@ -75,6 +79,7 @@ pub struct Limiter {
     room: Arc<Room>,
     pub(super) ledgers: Ledgers,
     tables: Tables,
+    pub(super) meters: Meters,
     seeds: [ahash::RandomState; 2],
     unknown: UnknownLimits,
     tokens: Tokens,
@@ -103,6 +108,7 @@ impl Limiter {
             room: Arc::new(Room::new(config.max_keys)),
             ledgers: Ledgers::new(config.max_ledgers),
             tables: Tables::new(),
+            meters: Meters::none(config.metered),
             seeds: [ahash::RandomState::new(), ahash::RandomState::new()],
             unknown: config.unknown,
             tokens: Tokens::new(),
@@ -120,72 +126,6 @@ impl Limiter {
     #[must_use]
     pub fn boot(&self) -> Boot {
         self.boot
-    }
-
-    /// Spends one token of the tenant's own bucket, or says when to come back. The
-    /// short way of [`Self::acquire`].
-    ///
-    /// # Errors
-    /// When the tenant is not known.
-    #[inline]
-    pub fn acquire_own(&self, tenant: &str, cost: u64) -> Result<Decision, CallError> {
-        let now = self.now();
-        let decided = self
-            .directory
-            .with(tenant, |entry| self.own(entry, now, cost));
-        match decided? {
-            Some(decision) => Ok(decision),
-            None => self.slowly(tenant, cost, now),
-        }
-    }
-
-    /// Decides on the tenant's own bucket alone; `None` when it takes more than that.
-    #[inline]
-    pub(super) fn own(&self, entry: &Entry, now: Ticks, cost: u64) -> Option<Decision> {
-        let profile = entry.profile();
-        let enforced = profile.on_limit == OnLimit::Deny && !profile.shadow;
-        if !entry.access().limit || !enforced || profile.enforce_from.is_some() {
-            return None;
-        }
-        let Some(quota) = &profile.request else {
-            entry.request.read().ok()?;
-            return Some(Decision::of(Verdict::Allowed));
-        };
-        let (verdict, tat, retry_after) =
-            match entry
-                .request
-                .charge(quota, now, cost, Ticks::ZERO, &entry.dues)
-            {
-                Ok(charged) => (Verdict::Allowed, charged.tat, Duration::ZERO),
-                Err(Refused::Later { after }) => (
-                    Verdict::OverLimit,
-                    entry.request.read().ok()?,
-                    self.retry_after(after),
-                ),
-                Err(Refused::Never) => (Verdict::Never, entry.request.read().ok()?, Duration::ZERO),
-                Err(Refused::Sealed) => return None,
-            };
-        Some(Decision {
-            decided_by: Some(Decider {
-                limit: None,
-                keyed: false,
-            }),
-            standing: Some(Standing::of(tat, now, quota)),
-            retry_after,
-            ..Decision::of(verdict)
-        })
-    }
-
-    #[cold]
-    fn slowly(&self, tenant: &str, cost: u64, now: Ticks) -> Result<Decision, CallError> {
-        let mut entry = self.directory.resolve(tenant)?;
-        let own = Charge {
-            limit: "",
-            key: &[],
-            cost,
-        };
-        let (decision, _) = self.decide(&mut entry, &[own], now, Ticks::ZERO)?;
-        Ok(decision)
     }
 
     /// Spends, or says when to come back. A call that is ready to wait and must is
@@ -340,8 +280,15 @@ impl Limiter {
                 let levels = buckets.levels(entry, &plan, || self.wall());
                 match levels.charge(now, patience, &mut paid) {
                     Outcome::Sealed => None,
-                    outcome => Some(self.answer(entry.profile(), &levels, &outcome, now)),
+                    outcome => Some((
+                        self.answer(entry.profile(), &levels, &outcome, now),
+                        outcome,
+                    )),
                 }
+            });
+            let decided = decided.map(|(decision, outcome)| {
+                self.count_outcome(entry, &plan, &outcome, now);
+                decision
             });
             let allowed = decided.as_ref().is_some_and(Decision::is_allowed);
             let spent = (paid.len() > 0 || allowed).then(|| Spent {

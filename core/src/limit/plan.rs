@@ -95,6 +95,36 @@ impl Plan {
         self.0.iter().filter_map(|planned| planned.limit)
     }
 
+    /// What each limit is charged that the call is about, with or without a quota: by
+    /// place, none is the tenant's own.
+    pub(crate) fn costs(&self, profile: &Profile) -> Row<(Option<usize>, u64)> {
+        let mut costs: Row<(Option<usize>, u64)> = Row::new();
+        for planned in self.0.iter() {
+            let Some(place) = planned.limit else { continue };
+            let same = |held: &&mut (Option<usize>, u64)| held.0 == Some(place);
+            if let Some((_, sum)) = costs.iter_mut().find(same) {
+                *sum = sum.saturating_add(planned.cost);
+            } else {
+                costs.push((Some(place), planned.cost));
+            }
+        }
+        if let Some(cost) = self.own(profile) {
+            costs.push((None, cost));
+        }
+        costs
+    }
+
+    /// What the tenant's own bucket is charged, if it has one.
+    fn own(&self, profile: &Profile) -> Option<u64> {
+        let own = self.0.iter().filter(|planned| planned.limit.is_none());
+        let own = own.map(|planned| planned.cost).reduce(u64::saturating_add);
+        let others = self.0.iter().filter(|planned| {
+            let limit = planned.limit.map(|place| &profile.limits[place]);
+            limit.is_some_and(|limit| !limit.apart)
+        });
+        own.max(others.map(|planned| planned.cost).max())
+    }
+
     /// What each level is charged, narrowest first. A level that limits nothing in
     /// this profile is left out.
     pub(crate) fn levels(&self, profile: &Profile) -> Row<(LevelId, u64)> {
@@ -123,11 +153,7 @@ impl Plan {
                 add(LevelId::Total(place), planned.cost);
             }
         }
-        let own = self.0.iter().filter(|planned| planned.limit.is_none());
-        let own = own.map(|planned| planned.cost).reduce(u64::saturating_add);
-        let others = named().filter(|(_, _, limit)| !limit.apart);
-        let others = others.map(|(planned, _, _)| planned.cost).max();
-        if let (Some(cost), Some(_)) = (own.max(others), profile.request) {
+        if let (Some(cost), Some(_)) = (self.own(profile), profile.request) {
             add(LevelId::Own, cost);
         }
         levels

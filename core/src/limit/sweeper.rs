@@ -1,5 +1,6 @@
 //! A thread that ends reservations whose time is over, forgets retries that are old,
-//! and drops buckets of keys that are full again.
+//! drops buckets of keys that are full again, and collects what was counted when a window
+//! of 10 s is over.
 //!
 //! While nothing is remembered it looks once a second whether that is still so; else
 //! it sweeps ten times a second. What it comes late for stays spent meanwhile.
@@ -41,6 +42,7 @@ impl Sweeper {
                     let Some(limiter) = limiter.upgrade() else {
                         break;
                     };
+                    limiter.roll();
                     since_keys += wait;
                     wait = if limiter.sweep() {
                         SWEEP_EVERY

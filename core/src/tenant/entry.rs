@@ -24,7 +24,7 @@
 //! If it is gone already, its own successor is in the map, complete.
 //!
 //! Cost: 136 bytes a tenant without named limits, plus its place in the map; 48 for
-//! each named limit, and 24 more once it is used.
+//! each named limit, and 40 more once it is used.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -36,7 +36,7 @@ use super::profile::Profile;
 use crate::cache::TenantId;
 use crate::limit::keys::KeyTable;
 use crate::limit::word::{Dues, Sealed, Word};
-use crate::limit::{Quota, Ticks};
+use crate::limit::{Quota, Ticks, meter};
 use crate::planted::{Bug, planted};
 use crate::sync::Once;
 
@@ -48,7 +48,8 @@ use limits::{Limits, Place};
 /// One tenant, as it is until its successor takes over.
 pub struct Entry {
     id: TenantId,
-    incarnation: u64,
+    /// One purged every second begins anew for 136 years.
+    incarnation: u32,
     profile: Arc<Profile>,
     /// The tenant's own bucket: counts while the profile has a `request` quota.
     pub(crate) request: Word,
@@ -56,6 +57,8 @@ pub struct Entry {
     pub(crate) origin: Word,
     /// For `request`.
     pub(crate) dues: Dues,
+    /// Of the tenant's own bucket.
+    pub(crate) meter: meter::Place,
     limits: Option<Box<Limits>>,
     successor: Once<Successor>,
     numbers: Arc<Numbers>,
@@ -117,9 +120,10 @@ impl Entry {
             request: spent(|like| &like.request),
             origin: spent(|like| &like.origin),
             dues: Dues::new(),
+            meter: meter::Place::default(),
             limits: Limits::of(&profile, Vec::new()),
             id,
-            incarnation,
+            incarnation: u32::try_from(incarnation).unwrap_or(u32::MAX),
             profile,
             successor: Once::new(),
             numbers: Arc::clone(numbers),
@@ -172,6 +176,7 @@ impl Entry {
             id: old.id.clone(),
             incarnation: old.incarnation,
             dues: Dues::new(),
+            meter: old.meter.handed_on(),
             limits: Limits::of(&profile, carried),
             profile,
             request: word(),
@@ -393,7 +398,7 @@ impl Entry {
     /// Which of the lives of a tenant of this name it is, from 1. A purge ends one.
     #[must_use]
     pub fn incarnation(&self) -> u64 {
-        self.incarnation
+        self.incarnation.into()
     }
 
     /// Where it is in its life.

@@ -26,6 +26,7 @@ use super::{Buckets, CHANGES, Limiter};
 use crate::limit::call::{CallError, Charge, Standing, Verdict};
 use crate::limit::keys::{KeyTable, Tag};
 use crate::limit::levels::{Bucket, LevelId};
+use crate::limit::meter::Said;
 use crate::limit::plan::Plan;
 use crate::limit::quota::Ticks;
 use crate::limit::word::Refused;
@@ -150,6 +151,7 @@ impl Limiter {
                 Spending::Sealed => return None,
             }
         }
+        self.count_parties(&parties, &touched, denied, now);
         for (ask, way) in asks.iter().zip(&ways) {
             if let Way::Table(_, tag) = way
                 && ask.overdraw
@@ -177,6 +179,38 @@ impl Limiter {
             allowed: !denied,
             answers: asks.iter().zip(&ways).map(answer).collect(),
         })
+    }
+
+    fn count_parties(
+        &self,
+        parties: &[Party<'_>],
+        touched: &[Touched<'_>],
+        denied: bool,
+        now: Ticks,
+    ) {
+        for (at, party) in parties.iter().enumerate() {
+            let Some(plan) = &party.plan else { continue };
+            self.count(&party.entry, plan, now, |place| {
+                let mine = touched.iter().filter(|level| {
+                    matches!(level.whose, Whose::Party(whose, id)
+                        if whose == at && id.limit() == place)
+                });
+                let (mut said, mut would_deny) = (None, false);
+                for level in mine {
+                    match (level.said, level.firm) {
+                        (Ok(_), _) => {}
+                        (Err(_), false) => would_deny = true,
+                        (Err(Refused::Never), true) => said = Some(Said::Never),
+                        (Err(_), true) => said = said.or(Some(Said::OverLimit)),
+                    }
+                }
+                match said {
+                    Some(said) => said,
+                    None if denied => Said::Elsewhere,
+                    None => Said::Allowed { would_deny },
+                }
+            });
+        }
     }
 
     /// A key as a charge may have it.

@@ -130,10 +130,18 @@ impl Limiter {
         self.tables.sweep(now);
     }
 
+    /// Takes what was counted into the hour if a window of 10 s is over. To be called
+    /// about every second.
+    pub fn roll(&self) {
+        self.meters.roll(self.now());
+    }
+
     /// Forgets what a tenant's calls left behind: its reservations are void, its
-    /// retries spend again. For a tenant that is purged.
+    /// retries spend again, and nothing is told of them in its name. For a tenant that is
+    /// purged.
     pub fn forget(&self, tenant: &TenantId) {
         self.ledgers.forget(tenant);
+        self.meters.forget(tenant);
     }
 
     /// A caller leaves before its turn.

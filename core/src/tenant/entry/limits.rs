@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::limit::keys::KeyTable;
 use crate::limit::room::Room;
 use crate::limit::word::{Dues, Sealed, Word};
-use crate::limit::{Quota, Ticks};
+use crate::limit::{Quota, Ticks, meter};
 use crate::sync::Once;
 use crate::tenant::name::LimitName;
 use crate::tenant::profile::Profile;
@@ -37,6 +37,8 @@ pub(crate) struct Named {
     pub(crate) dues: Dues,
     /// For each key: made by the first that is charged. `None` is closed.
     keys: Once<Option<Arc<KeyTable>>>,
+    /// Of its calls. Another tenant's copy has its own.
+    pub(crate) meter: meter::Place,
 }
 
 impl Named {
@@ -45,6 +47,7 @@ impl Named {
             total,
             dues: Dues::new(),
             keys: Once::new(),
+            meter: meter::Place::default(),
         })
     }
 
@@ -73,6 +76,7 @@ impl Named {
     /// Takes over from `old`, once.
     pub(super) fn adopt(&self, old: &Self, now: Ticks, from: Option<&Quota>, to: Option<&Quota>) {
         self.total.adopt(&old.total, now, from, to);
+        self.meter.take_over(&old.meter);
         // The table is handed on as it is: whoever still charges it by the old entry
         // charges what the new one sees. Its quota is changed by `Entry::rerate_keys`.
         let table = old.keys.get_or_init(|| None, Clone::clone);
