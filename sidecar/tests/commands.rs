@@ -388,11 +388,16 @@ fn tokens_are_acquired_and_a_denial_has_a_status_of_its_own() {
         "denied: the tenant's own bucket has no token for another 1.000 s\n\n\
          tenant   active, of tier free\n\
          bucket   sms, this key: 1 of 2 left, 1 every 1s, full in 1s\n\
-         bucket   own: 0 of 3 left, 1 every 1s, full in 3s\n"
+         bucket   own: 0 of 3 left, 1 every 1s, full in 3s\n\
+         last 10 s    0 allowed, 0 denied; 0 tokens\n\
+         last minute  1 allowed, 0 denied; 1 tokens\n\
+         last hour    1 allowed, 0 denied; 1 tokens\n"
     );
     let as_json = [&explain[..], &["--json"]].concat();
     let told: Value = serde_json::from_slice(&done(&at, &as_json)).expect("it is JSON");
     assert_eq!(told["buckets"][1]["remaining"], 0);
+    assert_eq!(told["recent"]["hour"]["allowed"], 1);
+    assert_eq!(told["observed"], Value::Null, "it is not in shadow");
     let unknown = ["explain", "limit", "acme", "fax", "--admin", &admin];
     assert_eq!(status(&at, &unknown), Some(4));
 }

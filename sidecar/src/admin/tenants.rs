@@ -134,6 +134,7 @@ impl Admin {
         // Its calls are refused from here on.
         let put = self.0.directory.purge(&id);
         let put = put.map_err(|error| refused(error.into()))?;
+        self.0.observed.limiter.forget(&id);
         let was = put.before.as_ref();
         let (pond, of) = (Arc::clone(self.pond()), id.clone());
         // It visits everything that is held, and this thread answers probes.

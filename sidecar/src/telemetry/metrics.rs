@@ -7,6 +7,7 @@
 //! | `table` | every family, its unit, labels and help |
 //! | `page` | the formats, and which a scraper gets |
 //! | `process` | what the kernel says of the process |
+//! | `metered` | what was counted of each tenant's limits |
 //! | `told` | what other parts tell at a scrape |
 //! | `document` | the table as docs/metrics.md |
 
@@ -18,6 +19,7 @@ use millpond_core::histogram::Durations;
 use millpond_core::limit::Limiter;
 use tokio::sync::Semaphore;
 
+use self::metered::metered;
 use self::page::{Page, Seconds};
 use super::calls::{CODES, Calls, Method, Phase, SOURCES, VERDICTS};
 use super::log;
@@ -28,6 +30,7 @@ use crate::listen::accept::Refusals;
 
 #[cfg(test)]
 mod document;
+mod metered;
 mod page;
 pub(crate) mod process;
 mod table;
@@ -221,6 +224,7 @@ impl Observed {
         }
         page.family(table::WOULD_DENY)
             .value(self.sum(|calls| calls.decisions().would_deny()));
+        metered(&self.limiter.metered(), page);
         page.family(table::GRANTED)
             .sample(
                 &["granted"],

@@ -210,6 +210,8 @@ async fn a_purge_leaves_nothing_and_says_so() {
         .await
         .expect("well formed");
 
+    let spent = pod.running.limiter().acquire_own("acme", 1);
+    assert!(spent.expect("known").is_allowed());
     let refused = operator.purge_tenant(purge("acme", false)).await;
     let refused = refused.expect_err("it is served");
     assert_eq!(
@@ -223,7 +225,16 @@ async fn a_purge_leaves_nothing_and_says_so() {
         .set_tenant_state(state("acme", Suspended))
         .await
         .expect("well formed");
+    let limiter = pod.running.limiter();
+    let counted = || {
+        limiter
+            .metered()
+            .into_iter()
+            .filter(|one| one.tenant.is_some())
+    };
+    assert_eq!(counted().count(), 1, "its calls are");
     let purged = operator.purge_tenant(purge("acme", false)).await;
+    assert_eq!(counted().count(), 0, "nothing is told in its name");
     let receipt = purged
         .expect("it may be")
         .into_inner()

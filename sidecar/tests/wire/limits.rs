@@ -246,6 +246,16 @@ async fn a_limit_that_is_not_enforced_admits_and_says_that_it_would_have_denied(
     assert!(page.contains("millpond_limit_would_deny_total 2"), "{page}");
     let allowed = "millpond_limit_decisions_total{verdict=\"allowed\"} 4";
     assert!(page.contains(allowed), "{page}");
+    for of_tenant in [
+        "calls_total{tenant=\"acme\",limit=\"shadow\",verdict=\"allowed\"} 2",
+        "would_deny_total{tenant=\"acme\",limit=\"shadow\"} 1",
+        "tokens_total{tenant=\"acme\",limit=\"metered\"} 2",
+        "calls_total{tenant=\"acme\",limit=\"\",verdict=\"allowed\"} 4",
+        "calls_total{tenant=\"other\",limit=\"other\",verdict=\"allowed\"} 0",
+    ] {
+        let sample = format!("millpond_limit_tenant_{of_tenant}");
+        assert!(page.contains(&sample), "{sample} in {page}");
+    }
 }
 
 pub(crate) async fn metrics(pod: &Pod) -> String {

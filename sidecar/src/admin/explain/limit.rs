@@ -1,8 +1,9 @@
-//! Why a charge is allowed or denied: every bucket it would come to, narrowest first.
+//! Why a charge is allowed or denied: every bucket it would come to, narrowest first;
+//! what was counted of its limit, and what was observed of it in shadow.
 
-use millpond_core::limit::{CallError, Charge, Decider, Level, Limiter, Verdict};
+use millpond_core::limit::{Advice, CallError, Charge, Decider, Level, Limiter, Recent, Verdict};
 use millpond_proto::v1;
-use millpond_proto::v1::explain_reply::{Bucket, LimitOf};
+use millpond_proto::v1::explain_reply::{self, Bucket, LimitOf};
 
 use crate::admin::stats::milliseconds;
 
@@ -48,6 +49,8 @@ pub(in crate::admin) fn explain(
             tier: entry.profile().tier.to_string(),
             state: entry.state().to_string(),
             buckets: levels.iter().map(bucket).collect(),
+            recent: limiter.recent(entry.id(), &asked.limit).map(recent),
+            observed: limiter.advice(tenant, &asked.limit).map(observed),
         }),
         ..v1::ExplainReply::default()
     })
@@ -77,5 +80,44 @@ fn bucket(level: &Level) -> Bucket {
         reset_after_ms: milliseconds(standing.reset_after),
         enforced: level.firm,
         shared: level.shared,
+    }
+}
+
+fn counts(counts: millpond_core::limit::Counts) -> explain_reply::Counts {
+    explain_reply::Counts {
+        allowed: counts.allowed,
+        would_deny: counts.would_deny,
+        over_limit: counts.over_limit,
+        never: counts.never,
+        elsewhere: counts.elsewhere,
+        tokens: counts.tokens,
+    }
+}
+
+fn recent(recent: Recent) -> explain_reply::Recent {
+    explain_reply::Recent {
+        window: Some(counts(recent.window)),
+        minute: Some(counts(recent.minute)),
+        hour: Some(counts(recent.hour)),
+    }
+}
+
+fn observed(advice: Advice) -> explain_reply::Observed {
+    let [median, p90, p99, most] = advice.per_second;
+    let recommended = advice
+        .recommended
+        .map(|recommended| explain_reply::Recommended {
+            rate: recommended.rate,
+            period_ms: milliseconds(recommended.period),
+            burst: recommended.burst,
+        });
+    explain_reply::Observed {
+        observed_ms: milliseconds(advice.observed),
+        calls: advice.calls,
+        median_second: median,
+        p90_second: p90,
+        p99_second: p99,
+        most_second: most,
+        recommended,
     }
 }

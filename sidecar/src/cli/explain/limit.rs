@@ -14,13 +14,16 @@ use crate::cli::exit::{Failure, STATUSES, Status};
 use crate::cli::operator::{Operator, reply};
 use crate::cli::terminal::printable;
 
+mod demand;
+
 const EXAMPLES: &str = "Examples:
   millpond explain limit acme
   millpond explain limit acme sms --key +15550100 --json";
 
 /// Every bucket that a charge would come to, and which of them denies.
 ///
-/// Spends nothing.
+/// Also how much was asked of the limit lately, and for one in shadow what rate and burst
+/// it would have to have. Spends nothing.
 #[derive(Args, Debug)]
 #[command(after_help = format!("{EXAMPLES}\n\n{STATUSES}"))]
 pub(crate) struct Limit {
@@ -109,6 +112,7 @@ fn in_words(told: &ExplainReply) -> String {
         }
         text.push('\n');
     }
+    demand::in_words(limit, &mut text);
     text
 }
 
@@ -132,5 +136,7 @@ fn in_json(told: &ExplainReply) -> Json {
         "tier": limit.map(|limit| &limit.tier),
         "state": limit.map(|limit| &limit.state),
         "buckets": limit.map(|limit| limit.buckets.iter().map(bucket).collect::<Vec<_>>()),
+        "recent": limit.and_then(|limit| limit.recent.as_ref()).map(demand::recent),
+        "observed": limit.and_then(|limit| limit.observed.as_ref()).map(demand::observed),
     })
 }

@@ -69,6 +69,16 @@ const fn bounded(name: &'static str, what: &'static str) -> Label {
     }
 }
 
+const TENANT: Label = bounded(
+    "tenant",
+    "the 20 that count most, those that did within the last hour (80 in all), and `other` for the rest",
+);
+const LIMIT: Label = bounded(
+    "limit",
+    "empty for the tenant's own, else the limit's name; `other` for all named limits of `other`",
+);
+pub(super) const TENANT_VERDICTS: [&str; 4] = ["allowed", "over_limit", "never", "elsewhere"];
+
 macro_rules! families {
     ($($id:ident = $kind:ident $name:literal $($unit:literal)? [$($label:expr),*] $help:literal;)*) => {
         $(pub(super) const $id: &Family = &Family {
@@ -156,6 +166,13 @@ families! {
         "Calls for tokens decided, by verdict.";
     WOULD_DENY = Counter "millpond_limit_would_deny" []
         "Calls for tokens allowed though a limit that is not enforced would have denied them.";
+    TENANT_CALLS = Counter "millpond_limit_tenant_calls"
+        [TENANT, LIMIT, of("verdict", &TENANT_VERDICTS)]
+        "Calls that charged a limit, by what became of them; `elsewhere` is denied by another limit they charged.";
+    TENANT_WOULD_DENY = Counter "millpond_limit_tenant_would_deny" [TENANT, LIMIT]
+        "Of the calls allowed, those that the limit would have denied if it were enforced.";
+    TENANT_TOKENS = Counter "millpond_limit_tenant_tokens" [TENANT, LIMIT]
+        "Tokens of the calls allowed; what went back later is not taken off.";
     GRANTED = Counter "millpond_limit_grant_tokens" [of("result", &["granted", "returned"])]
         "Tokens granted to processes that decide by themselves, and handed back by them.";
     KEYS = Gauge "millpond_limit_keys" []

@@ -258,4 +258,16 @@ pub(super) const TENANTS: &[Promise] = &[
         "fleet::the_model_of_a_fleet_passes_the_suite",
         "fleet-begins-full",
     ),
+    library(
+        "B8",
+        "What is counted of all tenants and of the others together is what was called, exactly, whatever becomes of tenants meanwhile.",
+        "limit::meter::tests::the_sums_over_tenants_and_others_are_what_was_counted",
+        "meter-dropped",
+    ),
+    library(
+        "B8",
+        "A change of tier goes on with what was counted and observed before it.",
+        "limit::meter::tests::a_change_of_tier_goes_on_with_the_meter_and_what_was_observed",
+        "meter-forgotten",
+    ),
 ];
