@@ -51,6 +51,7 @@ bugs! {
     InvalidateSparesLoads = "invalidate-spares-loads",
     KeyWithoutScope = "key-without-scope",
     LateLoadWins = "late-load-wins",
+    LedgerWithoutTenant = "ledger-without-tenant",
     ListenerRemovesAny = "listener-removes-any",
     LongerLoadForgotten = "longer-load-forgotten",
     MeterDropped = "meter-dropped",
