@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod acquire;
 mod bench;
 mod bytes;
+mod canary;
 mod check;
 mod completions;
 mod connection;
@@ -59,6 +60,7 @@ enum Command {
     Set(set::Set),
     Invalidate(invalidate::Invalidate),
     Acquire(acquire::Acquire),
+    Canary(canary::Canary),
     Mode(mode::Mode),
     Tenant(tenant::Tenant),
     Explain(explain::Explain),
@@ -82,6 +84,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Set(set) => set::run(set),
         Command::Invalidate(invalidate) => invalidate::run(invalidate),
         Command::Acquire(acquire) => acquire::run(acquire),
+        Command::Canary(canary) => canary::run(canary),
         Command::Mode(mode) => mode::run(mode),
         Command::Tenant(tenant) => tenant::run(tenant),
         Command::Explain(explain) => explain::run(explain),

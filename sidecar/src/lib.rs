@@ -14,6 +14,7 @@
 //! | module | what it owns |
 //! |---|---|
 //! | `budget` | bytes in flight over all connections |
+//! | `canary` | two tenants that notice a leak between tenants |
 //! | `config` | what a sidecar is started with |
 //! | `sidecar` | the composition: threads, listeners, and their end |
 //! | `drain` | the stages from serving to stopped |
@@ -29,6 +30,7 @@
 
 mod admin;
 mod budget;
+pub mod canary;
 pub mod config;
 pub mod descriptors;
 mod drain;

@@ -13,9 +13,11 @@
 //! | `state` | what A has before B comes, and looking at all of it |
 //! | `cache`, `limits`, `envoy`, `operators` | the rows' scenarios |
 //! | `waiting`, `names`, `strangers`, `memory` | what is more than one call |
+//! | `canary` | what `millpond canary` says of sound sidecars and of leaks |
 //! | `random` | thousands of operations of both, interleaved |
 
 mod cache;
+mod canary;
 mod envoy;
 mod limits;
 mod memory;
