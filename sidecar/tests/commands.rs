@@ -401,3 +401,24 @@ fn tokens_are_acquired_and_a_denial_has_a_status_of_its_own() {
     let unknown = ["explain", "limit", "acme", "fax", "--admin", &admin];
     assert_eq!(status(&at, &unknown), Some(4));
 }
+
+#[test]
+fn a_canary_says_a_line_a_check_and_ends_with_a_leak() {
+    let sidecar = sidecar();
+    let at = address(&sidecar);
+    let told = done(&at, &["canary", "--once"]);
+    let told = String::from_utf8(told).expect("text");
+    assert_eq!(told.lines().count(), 7, "{told}");
+    assert!(told.starts_with("keys         passed\n"), "{told}");
+    assert!(
+        told.ends_with("buckets      skipped: nothing limits the tenants\n"),
+        "{told}"
+    );
+    // It is unavailable, and not a leak.
+    let nobody = ["canary", "--addr", "http://127.0.0.1:1"];
+    assert_eq!(status(&at, &nobody), Some(3));
+    let one = ["canary", "--a", "same", "--b", "same"];
+    assert_eq!(status(&at, &one), Some(2));
+    let wrong = ["canary", "--a", "no/name"];
+    assert_eq!(status(&at, &wrong), Some(2));
+}

@@ -65,8 +65,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         .copied()
         .filter(|row| row.kind == Kind::Unit)
         .collect();
-    let packages: BTreeSet<&str> = promises.iter().map(|row| row.package).collect();
-    let binaries = binaries::build(&mut cargo_test(&packages))?;
+    let binaries = binaries::build(&mut cargo_test(&promises))?;
     let logs = workspace::root().join(TARGET).join("planted");
     planted::pass_without_bug(&promises, &binaries, &logs)?;
     planted::fail_with_bug(&promises, &binaries, &logs)
@@ -83,11 +82,16 @@ fn page_path() -> PathBuf {
     Path::new(workspace::root()).join(PAGE)
 }
 
-fn cargo_test(packages: &BTreeSet<&str>) -> Command {
-    let mut command = command::cargo(&["test", "--no-run", "--tests", "--target-dir", TARGET]);
+/// Builds the binaries that rows name, and no others: those of the sidecar are many.
+fn cargo_test(promises: &[&Promise]) -> Command {
+    let mut command = command::cargo(&["test", "--no-run", "--target-dir", TARGET]);
     command.env("RUSTFLAGS", "--cfg millpond_planted");
-    for package in packages {
-        command.args(["-p", package]);
+    let named = promises.iter().map(|row| match row.test_target {
+        None => vec!["-p", row.package, "--lib"],
+        Some(target) => vec!["-p", row.package, "--test", target],
+    });
+    for arguments in named.collect::<BTreeSet<_>>() {
+        command.args(arguments);
     }
     command
 }

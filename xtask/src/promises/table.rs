@@ -1,7 +1,8 @@
 //! Which planted bug breaks which rule, and which test notices.
 //!
 //! A rule may have several rows. `unit` rows are ordinary tests of `millpond-core`,
-//! by the test binary they are in; `model` rows are loom models.
+//! by the test binary they are in; `model` rows are loom models; `wire` rows are tests of
+//! the sidecar's binary `isolation`.
 
 use std::sync::LazyLock;
 
@@ -58,6 +59,24 @@ const fn library(
         kind: Kind::Unit,
         package,
         test_target: None,
+        test,
+        bug,
+    }
+}
+
+const fn wire(
+    rule: &'static str,
+    promise: &'static str,
+    test: &'static str,
+    bug: &'static str,
+) -> Promise {
+    let package = "millpond-sidecar";
+    Promise {
+        rule,
+        promise,
+        kind: Kind::Unit,
+        package,
+        test_target: Some("isolation"),
         test,
         bug,
     }

@@ -1,6 +1,6 @@
 //! Rows of tenants: their share of memory (L1), their buckets (B) and their directory (T).
 
-use super::{Promise, library, model, unit};
+use super::{Promise, library, model, unit, wire};
 
 pub(super) const TENANTS: &[Promise] = &[
     model(
@@ -269,5 +269,41 @@ pub(super) const TENANTS: &[Promise] = &[
         "A change of tier goes on with what was counted and observed before it.",
         "limit::meter::tests::a_change_of_tier_goes_on_with_the_meter_and_what_was_observed",
         "meter-forgotten",
+    ),
+    wire(
+        "T4",
+        "No method that is served lets a tenant see, count, settle or remove what is another's.",
+        "table::no_method_lets_a_tenant_see_or_change_what_is_anothers",
+        "key-without-scope",
+    ),
+    wire(
+        "T4",
+        "Nor is a retry or a reservation of one tenant known to another.",
+        "table::no_method_lets_a_tenant_see_or_change_what_is_anothers",
+        "ledger-without-tenant",
+    ),
+    wire(
+        "T4",
+        "Whatever two tenants do, each is answered as if it were alone.",
+        "random::whatever_both_do_each_is_answered_as_if_it_were_alone",
+        "key-without-scope",
+    ),
+    wire(
+        "T4",
+        "No two names of tenants and caches come to the same place.",
+        "names::no_two_names_come_to_the_same_place",
+        "key-without-scope",
+    ),
+    wire(
+        "L1",
+        "What lies within a tenant's reserve is not evicted by what another writes.",
+        "memory::what_lies_within_a_reserve_is_not_evicted_by_another",
+        "reserve-evicted",
+    ),
+    wire(
+        "T4",
+        "A leak between tenants is noticed by the canary.",
+        "canary::a_canary_finds_no_leak_where_there_is_none",
+        "key-without-scope",
     ),
 ];
