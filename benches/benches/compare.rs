@@ -7,9 +7,10 @@
 use std::io::{self, Write};
 
 use millpond_benches::{
+    race::Run,
     subject::{Subject, Visitor},
     table::Table,
-    workload::{Plan, Run, Workload},
+    workload::{Plan, Workload},
 };
 
 mod peers;

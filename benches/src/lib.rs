@@ -7,6 +7,7 @@
 
 pub mod load;
 pub mod lockfile;
+pub mod race;
 pub mod reference;
 pub mod report;
 pub mod soak;

@@ -1,20 +1,12 @@
 //! The workloads of the in-process benches, and the loop that times them.
 //!
-//! Keys and the order in which they are asked for are drawn beforehand; threads
-//! are started before the clock is. A cache is driven as a plain caller would:
+//! Keys and the order in which they are asked for are drawn beforehand. A cache is driven as a plain caller would:
 //! `get`, and where the workload says so `insert` after a miss.
 
-use std::{
-    hint,
-    iter::Cycle,
-    slice,
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
-    thread,
-    time::Duration,
-};
+use std::{iter::Cycle, slice};
 
 use crate::{
-    stopwatch::Stopwatch,
+    race::{Run, race},
     subject::{Capacity, Key, Subject, Value},
     zipf::Zipf,
 };
@@ -103,45 +95,6 @@ pub struct Plan {
     value: Value,
 }
 
-/// What one timed run found.
-#[derive(Debug, Clone, Copy)]
-pub struct Run {
-    /// From the first thread's begin to the last one's end.
-    pub elapsed: Duration,
-    /// The share of `elapsed` in which all threads were at it. What is far from 1 was
-    /// measured with less contention than the number of threads says.
-    pub overlap: f64,
-    /// Operations of each thread.
-    pub operations: u64,
-    /// Hits of all threads.
-    pub hits: u64,
-}
-
-impl Run {
-    fn of(laps: &[Lap], operations: u64) -> Self {
-        let begins = || laps.iter().map(|lap| lap.begin);
-        let ends = || laps.iter().map(|lap| lap.end);
-        let between = |begin: Option<Duration>, end: Option<Duration>| {
-            end.unwrap_or_default()
-                .saturating_sub(begin.unwrap_or_default())
-        };
-        let elapsed = between(begins().min(), ends().max());
-        let shared = between(begins().max(), ends().min());
-        Self {
-            elapsed,
-            overlap: shared.as_secs_f64() / elapsed.as_secs_f64(),
-            operations,
-            hits: laps.iter().map(|lap| lap.hits).sum(),
-        }
-    }
-
-    /// Nanoseconds an operation takes its thread.
-    #[must_use]
-    pub fn nanos_per_operation(&self) -> f64 {
-        self.elapsed.as_secs_f64() * 1e9 / self.operations as f64
-    }
-}
-
 impl Plan {
     /// Draws a workload for up to `threads` threads.
     #[must_use]
@@ -198,54 +151,21 @@ impl Plan {
         operations: u64,
     ) -> Run {
         assert!(threads <= self.accesses.len(), "drawn for fewer threads");
-        let arrived = AtomicUsize::new(0);
-        let watch = Stopwatch::start();
         let start = usize::try_from(offset % DRAWN as u64).expect("below a usize");
-        let one = |thread: usize| {
+        race(threads, operations, |thread| {
             let mut accesses = self.accesses[thread].iter().cycle();
             if let Some(skipped) = start.checked_sub(1) {
                 accesses.nth(skipped);
             }
-            // Spinning, not parked: a thread that must first be woken runs alone at the
-            // end, and two threads that take turns measure no contention.
-            // SeqCst: a rendezvous outside the measurement, not worth an argument.
-            arrived.fetch_add(1, SeqCst);
-            while arrived.load(SeqCst) < threads {
-                hint::spin_loop();
+            move || {
+                if self.workload.inserts() {
+                    drive::<S, true>(subject, accesses, self, operations)
+                } else {
+                    drive::<S, false>(subject, accesses, self, operations)
+                }
             }
-            let begin = watch.elapsed();
-            let hits = if self.workload.inserts() {
-                drive::<S, true>(subject, accesses, self, operations)
-            } else {
-                drive::<S, false>(subject, accesses, self, operations)
-            };
-            Lap {
-                begin,
-                end: watch.elapsed(),
-                hits,
-            }
-        };
-        let laps = thread::scope(|scope| {
-            let others: Vec<_> = (1..threads)
-                .map(|thread| scope.spawn(move || one(thread)))
-                .collect();
-            let mut laps = vec![one(0)];
-            laps.extend(others.into_iter().map(|other| {
-                other
-                    .join()
-                    .expect("a panic of the cache is a result of its own")
-            }));
-            laps
-        });
-        Run::of(&laps, operations)
+        })
     }
-}
-
-/// One thread's part of a run, in time since the run was prepared.
-struct Lap {
-    begin: Duration,
-    end: Duration,
-    hits: u64,
 }
 
 fn drive<S: Subject, const INSERT: bool>(
@@ -308,20 +228,6 @@ mod tests {
             // Relaxed: a count, read after the threads were joined.
             self.inserts.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    #[test]
-    fn a_run_lasts_from_the_first_begin_to_the_last_end_and_tells_what_was_shared() {
-        let lap = |begin, end| Lap {
-            begin: Duration::from_millis(begin),
-            end: Duration::from_millis(end),
-            hits: 1,
-        };
-        let run = Run::of(&[lap(0, 80), lap(20, 100)], 10);
-        assert_eq!((run.elapsed, run.hits), (Duration::from_millis(100), 2));
-        assert!((run.overlap - 0.6).abs() < 1e-9, "overlap {}", run.overlap);
-        let apart = Run::of(&[lap(0, 40), lap(60, 100)], 10);
-        assert!(apart.overlap.abs() < 1e-9, "overlap {}", apart.overlap);
     }
 
     #[test]
