@@ -26,7 +26,7 @@ use super::word::{Dues, Refused, Word};
 pub const MAX_CHARGES: usize = 8;
 
 /// Levels they can have: a key's and a limit's each, and the tenant's own.
-const MAX_LEVELS: usize = 2 * MAX_CHARGES + 1;
+pub(crate) const MAX_LEVELS: usize = 2 * MAX_CHARGES + 1;
 
 /// Which of a tenant's buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,19 +138,19 @@ impl PaidReceipt {
 }
 
 /// What was charged, in a row.
-pub(crate) type Payments = Row<Paid>;
+pub(crate) type Payments = Row<Paid, MAX_LEVELS>;
 
-/// A short list on the stack.
+/// A short list on the stack, of `N` at most.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Row<T> {
-    items: [Option<T>; MAX_LEVELS],
+pub(crate) struct Row<T, const N: usize> {
+    items: [Option<T>; N],
     len: usize,
 }
 
-impl<T: Copy> Row<T> {
+impl<T: Copy, const N: usize> Row<T, N> {
     pub(crate) fn new() -> Self {
         Self {
-            items: [None; MAX_LEVELS],
+            items: [None; N],
             len: 0,
         }
     }
@@ -198,7 +198,7 @@ pub(crate) enum Outcome {
 
 /// The levels of one call.
 #[derive(Debug)]
-pub(crate) struct Levels<'a>(Row<Level<'a>>);
+pub(crate) struct Levels<'a>(Row<Level<'a>, MAX_LEVELS>);
 
 impl<'a> Levels<'a> {
     pub(crate) fn new() -> Self {

@@ -138,7 +138,8 @@ impl Limiter {
         let patience = Ticks::of(call.patience.min(Call::MAX_PATIENCE));
         let mut entry = self.directory.resolve(tenant)?;
         if call.request.is_empty() && call.hold.is_none() {
-            let (decision, spent) = self.decide(&mut entry, call.charges, now, patience)?;
+            let (decision, spent) =
+                self.decide(&mut entry, call.charges, now, patience, false)?;
             let turn = if decision.wait.is_zero() {
                 None
             } else {
@@ -177,7 +178,8 @@ impl Limiter {
                 if call.hold.is_some() && !ledger.reservations.has_room() {
                     return Ok((Decision::of(Verdict::Unavailable), None));
                 }
-                let (mut decision, spent) = self.decide(&mut entry, call.charges, now, patience)?;
+                let (mut decision, spent) =
+                    self.decide(&mut entry, call.charges, now, patience, true)?;
                 let Some(spent) = spent.map(Arc::new) else {
                     return Ok((decision, None));
                 };
@@ -254,20 +256,22 @@ impl Limiter {
         entry: &mut Arc<Entry>,
         charges: &[Charge<'_>],
     ) -> Result<(Decision, Option<Spent>), CallError> {
-        self.decide(entry, charges, self.now(), Ticks::ZERO)
+        self.decide(entry, charges, self.now(), Ticks::ZERO, true)
     }
 
     fn plan(&self, entry: &Entry, charges: &[Charge<'_>]) -> Result<Plan, CallError> {
         Plan::of(entry.profile(), charges, self.unknown, |key| self.tag(key))
     }
 
-    /// Charges a call on the tenant as it is now. `entry` becomes that.
+    /// Charges a call on the tenant as it is now. `entry` becomes that. What was spent is
+    /// told if its turn is still to come, or if the caller `keeps` it.
     fn decide(
         &self,
         entry: &mut Arc<Entry>,
         charges: &[Charge<'_>],
         now: Ticks,
         patience: Ticks,
+        keeps: bool,
     ) -> Result<(Decision, Option<Spent>), CallError> {
         for _ in 0..CHANGES {
             if !entry.access().limit {
@@ -290,8 +294,11 @@ impl Limiter {
                 self.count_outcome(entry, &plan, &outcome, now);
                 decision
             });
-            let allowed = decided.as_ref().is_some_and(Decision::is_allowed);
-            let spent = (paid.len() > 0 || allowed).then(|| Spent {
+            let goes_back = match &decided {
+                Some(decision) if decision.is_allowed() => keeps || !decision.wait.is_zero(),
+                _ => paid.len() > 0,
+            };
+            let spent = goes_back.then(|| Spent {
                 entry: Arc::clone(entry),
                 plan,
                 paid: paid.iter().copied().collect(),

@@ -11,7 +11,7 @@
 
 use super::call::{CallError, Charge, UnknownLimits};
 use super::keys::Tag;
-use super::levels::{LevelId, MAX_CHARGES, Row};
+use super::levels::{LevelId, MAX_CHARGES, MAX_LEVELS, Row};
 use crate::cache::BadField;
 use crate::tenant::{LimitName, Profile};
 
@@ -27,7 +27,7 @@ pub(crate) struct Planned {
 
 /// The charges of one call, resolved against one profile.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan(Row<Planned>);
+pub(crate) struct Plan(Row<Planned, MAX_CHARGES>);
 
 impl Plan {
     /// # Errors
@@ -97,8 +97,8 @@ impl Plan {
 
     /// What each limit is charged that the call is about, with or without a quota: by
     /// place, none is the tenant's own.
-    pub(crate) fn costs(&self, profile: &Profile) -> Row<(Option<usize>, u64)> {
-        let mut costs: Row<(Option<usize>, u64)> = Row::new();
+    pub(crate) fn costs(&self, profile: &Profile) -> Row<(Option<usize>, u64), MAX_LEVELS> {
+        let mut costs: Row<(Option<usize>, u64), MAX_LEVELS> = Row::new();
         for planned in self.0.iter() {
             let Some(place) = planned.limit else { continue };
             let same = |held: &&mut (Option<usize>, u64)| held.0 == Some(place);
@@ -127,7 +127,7 @@ impl Plan {
 
     /// What each level is charged, narrowest first. A level that limits nothing in
     /// this profile is left out.
-    pub(crate) fn levels(&self, profile: &Profile) -> Row<(LevelId, u64)> {
+    pub(crate) fn levels(&self, profile: &Profile) -> Row<(LevelId, u64), MAX_LEVELS> {
         let mut levels = Row::new();
         let mut add = |id: LevelId, cost: u64| {
             let same = |level: &&mut (LevelId, u64)| level.0 == id;

@@ -79,7 +79,7 @@ impl Limiter {
             key: &[],
             cost,
         };
-        let (decision, _) = self.decide(&mut entry, &[own], now, Ticks::ZERO)?;
+        let (decision, _) = self.decide(&mut entry, &[own], now, Ticks::ZERO, false)?;
         Ok(decision)
     }
 }
