@@ -94,38 +94,38 @@ impl KeyTable {
         if state.retired {
             return Err(Refused::Sealed);
         }
+        let (quota, rerated) = (state.quota, state.rerated);
+        // A bucket that is made begins at the tail's, so it would say the same; and a
+        // denial makes none.
+        let known = state.known(tag);
+        let (new, wait) = match gcra::decide(*state.tat(known), now, &quota, cost, patience) {
+            Decision::Admit { tat, wait } => (tat, wait),
+            Decision::Later { after } => return Err(Refused::Later { after }),
+            Decision::Never => return Err(Refused::Never),
+        };
         let place = state.place(tag, now, &self.room);
-        let quota = state.quota;
-        let rerated = state.rerated;
         let (refunded, made) = (*state.refunded(place), state.made(place));
         let last = state.last_turn(made, now);
-        let tat = state.tat(place);
-        match gcra::decide(*tat, now, &quota, cost, patience) {
-            Decision::Admit { tat: new, wait } => {
-                *tat = new;
-                let turn = now.plus(wait);
-                if wait > Ticks::ZERO && cost > 0 {
-                    let queue = state.queues.entry(made).or_default();
-                    queue.give(now, turn, quota.interval().times(cost));
-                }
-                let last = last.is_none_or(|last| last <= turn);
-                let receipt = Receipt {
-                    at: turn,
-                    after: if last { new } else { Ticks::ZERO },
-                    cost,
-                    interval: quota.interval(),
-                    refunded,
-                };
-                let receipt = KeyReceipt {
-                    receipt,
-                    rerated,
-                    made,
-                };
-                Ok((wait, receipt))
-            }
-            Decision::Later { after } => Err(Refused::Later { after }),
-            Decision::Never => Err(Refused::Never),
+        *state.tat(place) = new;
+        let turn = now.plus(wait);
+        if wait > Ticks::ZERO && cost > 0 {
+            let queue = state.queues.entry(made).or_default();
+            queue.give(now, turn, quota.interval().times(cost));
         }
+        let last = last.is_none_or(|last| last <= turn);
+        let receipt = Receipt {
+            at: turn,
+            after: if last { new } else { Ticks::ZERO },
+            cost,
+            interval: quota.interval(),
+            refunded,
+        };
+        let receipt = KeyReceipt {
+            receipt,
+            rerated,
+            made,
+        };
+        Ok((wait, receipt))
     }
 
     /// What [`Self::charge`] would say. Makes no bucket.

@@ -14,7 +14,7 @@
 //! A level that is not *firm* (shadowed, not enforced yet, or of a limit that admits
 //! and meters) never denies: it is charged if it can be and says so if not.
 //!
-//! Cost: no allocation; each bucket is read once and written once.
+//! Cost: no allocation; each bucket is read once, if there are several, and written once.
 
 use super::call::Standing;
 use super::gcra::Receipt;
@@ -258,9 +258,12 @@ impl<'a> Levels<'a> {
 
     /// Spends on every level, or says why not. Then `paid` is what must be undone.
     pub(crate) fn charge(&self, now: Ticks, patience: Ticks, paid: &mut Payments) -> Outcome {
-        let looked = self.peek(now, patience);
-        if !matches!(looked, Outcome::Admitted { .. }) {
-            return looked;
+        // One bucket needs no look: a charge that it denies writes nothing.
+        if self.0.len() > 1 {
+            let looked = self.peek(now, patience);
+            if !matches!(looked, Outcome::Admitted { .. }) {
+                return looked;
+            }
         }
         let mut outcome = Outcome::Admitted {
             wait: Ticks::ZERO,
