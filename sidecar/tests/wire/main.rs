@@ -13,6 +13,7 @@ mod idle;
 mod leases;
 mod limits;
 mod many;
+mod noisy;
 mod probes;
 mod process;
 mod raw;
