@@ -136,10 +136,9 @@ impl Limiter {
     pub fn acquire(self: &Arc<Self>, tenant: &str, call: &Call<'_>) -> Result<Acquired, CallError> {
         let now = self.now();
         let patience = Ticks::of(call.patience.min(Call::MAX_PATIENCE));
-        let mut entry = self.directory.resolve(tenant)?;
+        let (mut entry, charges) = (self.directory.resolve(tenant)?, call.charges);
         if call.request.is_empty() && call.hold.is_none() {
-            let (decision, spent) =
-                self.decide(&mut entry, call.charges, now, patience, false)?;
+            let (decision, spent) = self.decide(&mut entry, charges, now, patience, false)?;
             let turn = if decision.wait.is_zero() {
                 None
             } else {
@@ -179,7 +178,7 @@ impl Limiter {
                     return Ok((Decision::of(Verdict::Unavailable), None));
                 }
                 let (mut decision, spent) =
-                    self.decide(&mut entry, call.charges, now, patience, true)?;
+                    self.decide(&mut entry, charges, now, patience, true)?;
                 let Some(spent) = spent.map(Arc::new) else {
                     return Ok((decision, None));
                 };
@@ -371,10 +370,8 @@ impl Limiter {
     }
 
     fn request_id(&self, id: &[u8]) -> RequestId {
-        let [high, low] = self
-            .seeds
-            .each_ref()
-            .map(|seed| u128::from(seed.hash_one(id)));
+        let hash = |seed: &ahash::RandomState| u128::from(seed.hash_one(id));
+        let [high, low] = self.seeds.each_ref().map(hash);
         RequestId(high << 64 | low)
     }
 

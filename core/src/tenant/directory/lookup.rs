@@ -4,7 +4,11 @@
 //! entry has a successor that the map does not lead to yet. So a reader that has
 //! seen a change, in whatever way, never sees what was before it.
 //!
-//! Cost: about 25 ns; [`Directory::resolve`] counts a reference beside.
+//! Cost: memory. A look-up goes to five places, one after another (a byte, a pointer,
+//! the pair, the name, the entry): with a decision on top 80 ns of 10 000 tenants asked
+//! for at random, 200 and more by itself of 100 000, on a core with 1 MiB of cache.
+//! [`Directory::resolve`] counts a reference beside. Who asks for one tenant again and
+//! again keeps a [`Handle`](crate::limit::Handle): 8 ns.
 
 use std::fmt;
 use std::sync::Arc;
