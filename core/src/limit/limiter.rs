@@ -156,11 +156,8 @@ impl Limiter {
         }
         let tenant = TenantId::parse(tenant).map_err(CallError::Field)?;
         if !entry.access().limit {
-            let decision = Decision::of(Verdict::NotServed(entry.state()));
-            return Ok(Acquired {
-                decision,
-                turn: None,
-            });
+            let (decision, turn) = (Decision::of(Verdict::NotServed(entry.state())), None);
+            return Ok(Acquired { decision, turn });
         }
         let id = (!call.request.is_empty()).then(|| self.request_id(call.request));
         let decided = self
@@ -262,8 +259,7 @@ impl Limiter {
         Plan::of(entry.profile(), charges, self.unknown, |key| self.tag(key))
     }
 
-    /// Charges a call on the tenant as it is now. `entry` becomes that. What was spent is
-    /// told if its turn is still to come, or if the caller `keeps` it.
+    /// Charges a call on what `entry` is now. Tells what was spent if it waits, or is kept.
     fn decide(
         &self,
         entry: &mut Arc<Entry>,
