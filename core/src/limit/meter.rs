@@ -23,9 +23,11 @@
 use std::cell::Cell;
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
+use std::sync::Arc;
 // std's even under loom, as in `histogram`: statistics order nothing.
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, OnceLock};
+
+use once_cell::race::OnceBox;
 
 use super::quota::Ticks;
 use super::shadow::{Advice, Demand};
@@ -303,9 +305,10 @@ impl fmt::Debug for Meter {
     }
 }
 
-/// Where a bucket has its meter, from its first call on.
+/// Where a bucket has its meter, from its first call on. One pointer: most tenants have
+/// none, and there are many.
 #[derive(Debug, Default)]
-pub(crate) struct Place(OnceLock<Arc<Meter>>);
+pub(crate) struct Place(OnceBox<Arc<Meter>>);
 
 impl Place {
     #[inline]
@@ -324,7 +327,7 @@ impl Place {
         if self.get().is_none() {
             let meter = Meter::new(tenant.clone(), limit.cloned(), this_thread());
             let meter = Arc::new(meter);
-            if self.0.set(Arc::clone(&meter)).is_ok() {
+            if self.0.set(Box::new(Arc::clone(&meter))).is_ok() {
                 meters.add(meter);
             }
         }
@@ -343,7 +346,7 @@ impl Place {
         if let Some(meter) = old.get()
             && !planted(Bug::MeterForgotten)
         {
-            let _has_one = self.0.set(Arc::clone(meter));
+            let _has_one = self.0.set(Box::new(Arc::clone(meter)));
         }
     }
 }
