@@ -8,19 +8,19 @@
 //! rule's test then fails.
 
 macro_rules! bugs {
-    ($($variant:ident = $name:literal,)*) => {
+    ($($(#[$when:meta])* $variant:ident = $name:literal,)*) => {
         /// A way to break a rule.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Bug { $($variant,)* }
+        pub(crate) enum Bug { $($(#[$when])* $variant,)* }
 
         #[cfg(any(millpond_planted, millpond_loom))]
         impl Bug {
             fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)* }
+                match self { $($(#[$when])* Self::$variant => $name,)* }
             }
 
             fn named(name: &str) -> Option<Self> {
-                match name { $($name => Some(Self::$variant),)* _ => None }
+                match name { $($(#[$when])* $name => Some(Self::$variant),)* _ => None }
             }
         }
     };
@@ -43,6 +43,7 @@ bugs! {
     ErrorDropsStale = "error-drops-stale",
     ErrorRemembered = "error-remembered",
     ExpiredSpent = "expired-spent",
+    #[cfg(feature = "testing")]
     FleetBeginsFull = "fleet-begins-full",
     FloorForgotten = "floor-forgotten",
     GrantOverwrites = "grant-overwrites",

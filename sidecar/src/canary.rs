@@ -28,6 +28,7 @@ use tonic::{Request, Status};
 mod entries;
 mod loads;
 mod tokens;
+pub(crate) mod watch;
 
 /// Who the canary is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +51,7 @@ impl Default for Names {
     }
 }
 
-/// What a round looks at.
+/// What a round looks at. Its place in [`Self::ALL`] is its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
     /// B reads keys of A's.
@@ -83,7 +84,7 @@ impl Check {
 
     /// In one word.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Keys => "keys",
             Self::Tags => "tags",

@@ -144,6 +144,9 @@ pub struct Config {
     /// A peer is asked whether it still lives when it was silent for so long.
     /// Default 30 s.
     pub ping_every: Duration,
+    /// How often two tenants of the sidecar's own check that tenants do not see or change
+    /// what is another's; zero is never. Default zero. A round is about forty calls.
+    pub canary: Duration,
     /// How long calls in flight get once the sidecar was told to end. Default
     /// 25 s, inside the 30 s a pod is given.
     pub drain: Duration,
@@ -176,6 +179,7 @@ impl Default for Config {
             in_flight: 64 << 20,
             patience: Duration::from_secs(20),
             ping_every: Duration::from_secs(30),
+            canary: Duration::ZERO,
             drain: Duration::from_secs(25),
             log: Log {
                 format: log::Format::Text,

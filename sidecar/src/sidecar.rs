@@ -26,6 +26,7 @@ use tokio::task::unconstrained;
 use crate::admin::Admin;
 use crate::admin::hot::{HotKeys, Sampler};
 use crate::budget::{Budget, Share};
+use crate::canary::watch::{Counts, Watch};
 use crate::config::{Config, Reloader, Watcher};
 use crate::drain::{Drained, Shutdown, Stages};
 use crate::listen::accept::{Dispatch, Refusals};
@@ -236,6 +237,9 @@ impl Sidecar {
         Closings::follow(&directory, closings);
         let sweeper = Sweeper::start(&pond).map_err(StartError::Threads)?;
         let limits = limit::Sweeper::start(&limiter).map_err(StartError::Threads)?;
+        let canary = Arc::new(Counts::default());
+        let watch = Watch::start(config.canary, &addresses, &stages, &canary)
+            .map_err(StartError::Threads)?;
         let watcher = Watcher::start(reloader.clone()).map_err(StartError::Threads)?;
         let observed = Arc::new(Observed {
             started_micros: pond.clock().wall_micros(),
@@ -249,6 +253,7 @@ impl Sidecar {
             max_connections: config.max_connections,
             refusals: Arc::clone(&refusals),
             spans,
+            canary,
             sources: Sources {
                 config: Some(Box::new(configured(reloader.clone()))),
             },
@@ -282,6 +287,9 @@ impl Sidecar {
                     drop(worker.thread.join());
                 }
                 drop((sweeper, limits, watcher));
+                if let Some(watch) = watch {
+                    watch.join();
+                }
                 if let Some(exporting) = exporting {
                     exporting.join();
                 }

@@ -202,6 +202,15 @@ fn process() -> Vec<Field<Config>> {
             "How long calls in flight get once the process was told to end",
         ),
         Field::new(
+            top("canary"),
+            Time {
+                least: Duration::ZERO,
+                most: 24 * HOUR,
+            },
+            |config: &mut Config| &mut config.canary,
+            "How often the tenants `millpond-canary-a` and `millpond-canary-b` check that tenants do not see or change what is another's, as `millpond canary` does: about forty calls. 0: never. Where unknown tenants are refused or share a tier, name both under `tenants`",
+        ),
+        Field::new(
             top("unknown_limits"),
             Word {
                 words: &[

@@ -25,6 +25,8 @@ use super::calls::{CODES, Calls, Method, Phase, SOURCES, VERDICTS};
 use super::log;
 use super::trace::Spans;
 use crate::budget::{Budget, Share};
+use crate::canary::Check;
+use crate::canary::watch::Counts;
 use crate::drain::{Stage, Stages};
 use crate::listen::accept::Refusals;
 
@@ -56,6 +58,7 @@ pub(crate) struct Observed {
     pub(crate) max_connections: usize,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) spans: Arc<Spans>,
+    pub(crate) canary: Arc<Counts>,
     pub(crate) started_micros: u64,
     pub(crate) sources: Sources,
 }
@@ -107,8 +110,21 @@ impl Observed {
         self.calls(&mut page);
         self.wire(&mut page);
         self.config(&mut page);
+        self.canary(&mut page);
         self.process(&mut page);
         page.end()
+    }
+
+    fn canary(&self, page: &mut Page) {
+        page.family(table::CANARY_CHECKS);
+        for check in Check::ALL {
+            let counts = self.canary.of(check);
+            for (outcome, count) in Counts::OUTCOMES.iter().zip(counts) {
+                page.sample(&[check.name(), outcome], count);
+            }
+        }
+        page.family(table::CANARY_UNANSWERED);
+        page.sample(&[], self.canary.unanswered());
     }
 
     /// A sum over the workers.

@@ -12,7 +12,7 @@ const ROWS: &[Row] = &[
         "",
         "memmory: 1Gi",
         "2:1",
-        "memmory: unknown key, much like memory; expected one of listen, socket, probe, admin, memory, in_flight, workers, drain, unknown_limits, limits, log, tracing, undeclared, caches, tiers, tenants, unknown_tenants, descriptors, apiVersion",
+        "memmory: unknown key, much like memory; expected one of listen, socket, probe, admin, memory, in_flight, workers, drain, canary, unknown_limits, limits, log, tracing, undeclared, caches, tiers, tenants, unknown_tenants, descriptors, apiVersion",
     ),
     (
         "",
@@ -66,7 +66,7 @@ const ROWS: &[Row] = &[
         "",
         "fresh: 3s",
         "2:1",
-        "fresh: unknown key, much like caches.(name).fresh; expected one of listen, socket, probe, admin, memory, in_flight, workers, drain, unknown_limits, limits, log, tracing, undeclared, caches, tiers, tenants, unknown_tenants, descriptors, apiVersion",
+        "fresh: unknown key, much like caches.(name).fresh; expected one of listen, socket, probe, admin, memory, in_flight, workers, drain, canary, unknown_limits, limits, log, tracing, undeclared, caches, tiers, tenants, unknown_tenants, descriptors, apiVersion",
     ),
     (
         "",

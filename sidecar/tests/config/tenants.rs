@@ -118,7 +118,7 @@ fn rows() -> Vec<(&'static str, Vec<String>)> {
         ),
         (
             "rate: 5/s",
-            one("2:1: rate: unknown key, much like tenants.(name).rate; expected one of listen, socket, probe, admin, memory, in_flight, workers, drain, unknown_limits, limits, log, tracing, undeclared, caches, tiers, tenants, unknown_tenants, descriptors, apiVersion"),
+            one("2:1: rate: unknown key, much like tenants.(name).rate; expected one of listen, socket, probe, admin, memory, in_flight, workers, drain, canary, unknown_limits, limits, log, tracing, undeclared, caches, tiers, tenants, unknown_tenants, descriptors, apiVersion"),
         ),
     ]
 }

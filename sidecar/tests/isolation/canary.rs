@@ -1,5 +1,7 @@
 //! `millpond canary`: what it says of a sound sidecar, of one that is told to refuse it, and of a leak.
 
+use std::time::Duration;
+
 use millpond_core::cache::TenantId;
 use millpond_core::tenant::{Declaration, State, Strangers, TierName};
 use millpond_sidecar::Config;
@@ -92,4 +94,42 @@ async fn two_tenants_that_are_one_are_a_leak_in_every_check() {
             check.name()
         );
     }
+}
+
+/// How often each check came to `outcome`, as a scraper reads it.
+async fn counted(pod: &Pod, outcome: &str) -> [f64; Check::ALL.len()] {
+    let samples = pod.samples().await;
+    Check::ALL.map(|check| {
+        let labels = format!("check=\"{}\",outcome=\"{outcome}\"", check.name());
+        samples[&format!("millpond_canary_checks_total{{{labels}}}")]
+    })
+}
+
+#[tokio::test]
+async fn a_sidecar_that_is_told_to_watches_itself_and_finds_no_leak() {
+    let tier = TierName::parse("free").expect("a name");
+    let mut config = strangers(Strangers::Tier { tier, most: 64 });
+    config.canary = Duration::from_millis(1);
+    let pod = Pod::with(config);
+    let mut passed = [0.0; Check::ALL.len()];
+    // A page is a call: bounded, and no time is waited for.
+    for _ in 0..20_000 {
+        assert_eq!(counted(&pod, "leak").await, [0.0; Check::ALL.len()]);
+        passed = counted(&pod, "passed").await;
+        if passed.iter().all(|rounds| *rounds >= 2.0) {
+            break;
+        }
+    }
+    assert!(passed.iter().all(|rounds| *rounds >= 2.0), "{passed:?}");
+    let samples = pod.samples().await;
+    assert_eq!(samples["millpond_canary_rounds_unanswered_total"], 0.0);
+}
+
+#[tokio::test]
+async fn a_sidecar_that_is_told_nothing_makes_no_round() {
+    let pod = Pod::start();
+    for outcome in ["passed", "leak", "skipped"] {
+        assert_eq!(counted(&pod, outcome).await, [0.0; Check::ALL.len()]);
+    }
+    assert_eq!(pod.running.pond().totals().misses, 0);
 }

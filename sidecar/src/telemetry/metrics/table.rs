@@ -3,6 +3,8 @@
 //! A sample can only be written under a family of this table, and a label's values
 //! are of a set that is closed or bounded, so a page cannot grow without end.
 
+use crate::canary::Check;
+use crate::canary::watch::Counts as Canaried;
 use crate::telemetry::calls::{CODES, Method, Phase, SOURCES, VERDICTS};
 
 /// What a family's samples are.
@@ -107,6 +109,16 @@ pub(super) const STALE_REASONS: [&str; 6] = [
     "l2_gap",
 ];
 pub(super) const MODES: [&str; 3] = ["on", "observe", "bypass"];
+/// The canary's, by number.
+pub(super) const CHECKS: [&str; Check::ALL.len()] = {
+    let mut names = [""; Check::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = Check::ALL[at].name();
+        at += 1;
+    }
+    names
+};
 pub(super) const STAGES: [&str; 4] = ["serving", "draining", "leaving", "stopped"];
 
 const COUNTED: &str =
@@ -202,6 +214,11 @@ families! {
         "When the configuration in force was applied, since the epoch.";
     CONFIG = Info "millpond_config" [bounded("hash", "of the file in force; one at a time")]
         "The configuration in force.";
+    CANARY_CHECKS = Counter "millpond_canary_checks"
+        [of("check", &CHECKS), of("outcome", &Canaried::OUTCOMES)]
+        "Checks of the canary that tenants do not see or change what is another's, by what they came to. Any `leak` is one too many.";
+    CANARY_UNANSWERED = Counter "millpond_canary_rounds_unanswered" []
+        "Rounds of the canary that the sidecar did not answer to their end.";
     STAGE = Gauge "millpond_stage" [of("stage", &STAGES)]
         "1 for the stage the process is in, 0 for the others.";
     SPANS = Counter "millpond_traces_spans" [of("result", &["exported", "dropped"])]

@@ -44,6 +44,7 @@ fn observed(pond: Arc<Pond>) -> Observed {
         places: Arc::new(Semaphore::new(7)),
         max_connections: 10,
         refusals: Arc::default(),
+        canary: Arc::default(),
         spans: Arc::default(),
         started_micros: 1_700_000_000_000_001,
         sources: Sources {

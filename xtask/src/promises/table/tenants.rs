@@ -306,4 +306,10 @@ pub(super) const TENANTS: &[Promise] = &[
         "canary::a_canary_finds_no_leak_where_there_is_none",
         "key-without-scope",
     ),
+    wire(
+        "T4",
+        "A sidecar that watches itself counts a leak between tenants.",
+        "canary::a_sidecar_that_is_told_to_watches_itself_and_finds_no_leak",
+        "key-without-scope",
+    ),
 ];
