@@ -84,11 +84,24 @@ impl Directory {
     /// The slow way: a successor, or a stranger.
     #[cold]
     fn find(&self, name: &str) -> Result<Arc<Entry>, Unresolved> {
-        let found = self.entries.get(name);
-        let found = found.filter(|entry| entry.source() != Source::Shared);
-        if let Some(current) = found.and_then(|entry| self.follow(&entry)) {
-            return Ok(current);
+        // An entry whose successors are gone was overtaken while it was looked at: the map
+        // has the last of them. Only a name that the map has not is a stranger's.
+        for _ in 0..HOPS {
+            let found = self.entries.get(name);
+            let Some(entry) = found.filter(|entry| entry.source() != Source::Shared) else {
+                return self.stranger(name);
+            };
+            if let Some(current) = self.follow(&entry) {
+                return Ok(current);
+            }
         }
+        // Under it no entry of the map has a successor.
+        let changing = self.changing.lock();
+        let known = self.entries.get(name);
+        if let Some(known) = known.filter(|entry| entry.source() != Source::Shared) {
+            return Ok(known);
+        }
+        drop(changing);
         self.stranger(name)
     }
 }
