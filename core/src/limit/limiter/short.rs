@@ -13,6 +13,28 @@ use crate::tenant::{Entry, OnLimit};
 /// By a limit that is enforced.
 const ALLOWED: Said = Said::Allowed { would_deny: false };
 
+/// What there is to say of the tenant's own bucket.
+pub(super) struct Short {
+    verdict: Verdict,
+    standing: Option<Standing>,
+    retry_after: Duration,
+}
+
+impl From<Short> for Decision {
+    #[inline]
+    fn from(short: Short) -> Self {
+        Self {
+            decided_by: short.standing.map(|_| Decider {
+                limit: None,
+                keyed: false,
+            }),
+            standing: short.standing,
+            retry_after: short.retry_after,
+            ..Self::of(short.verdict)
+        }
+    }
+}
+
 impl Limiter {
     /// Spends one token of the tenant's own bucket, or says when to come back. The
     /// short way of [`Self::acquire`].
@@ -22,18 +44,19 @@ impl Limiter {
     #[inline]
     pub fn acquire_own(&self, tenant: &str, cost: u64) -> Result<Decision, CallError> {
         let now = self.now();
-        let decided = self
-            .directory
-            .with(tenant, |entry| self.own(entry, now, cost));
-        match decided? {
-            Some(decision) => Ok(decision),
+        // Written where it is kept: what closures return is copied at every turn.
+        let mut decided = None;
+        self.directory
+            .with(tenant, |entry| decided = self.own(entry, now, cost))?;
+        match decided {
+            Some(short) => Ok(short.into()),
             None => self.slowly(tenant, cost, now),
         }
     }
 
     /// Decides on the tenant's own bucket alone; `None` when it takes more than that.
     #[inline]
-    pub(super) fn own(&self, entry: &Entry, now: Ticks, cost: u64) -> Option<Decision> {
+    pub(super) fn own(&self, entry: &Entry, now: Ticks, cost: u64) -> Option<Short> {
         let profile = entry.profile();
         let enforced = profile.on_limit == OnLimit::Deny && !profile.shadow;
         if !entry.access().limit || !enforced || profile.enforce_from.is_some() {
@@ -42,7 +65,11 @@ impl Limiter {
         let Some(quota) = &profile.request else {
             entry.request.read().ok()?;
             self.count_own(entry, cost, ALLOWED);
-            return Some(Decision::of(Verdict::Allowed));
+            return Some(Short {
+                verdict: Verdict::Allowed,
+                standing: None,
+                retry_after: Duration::ZERO,
+            });
         };
         let dues = &entry.dues;
         let charged = entry.request.charge(quota, now, cost, Ticks::ZERO, dues);
@@ -60,14 +87,10 @@ impl Limiter {
             Err(Refused::Sealed) => return None,
         };
         self.count_own(entry, cost, said);
-        Some(Decision {
-            decided_by: Some(Decider {
-                limit: None,
-                keyed: false,
-            }),
+        Some(Short {
+            verdict,
             standing: Some(Standing::of(tat, now, quota)),
             retry_after,
-            ..Decision::of(verdict)
         })
     }
 
