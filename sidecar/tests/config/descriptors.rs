@@ -91,3 +91,13 @@ fn what_is_wrong_has_its_place_and_says_what_is_expected() {
         );
     }
 }
+
+#[test]
+fn a_unit_that_is_wrong_is_not_called_missing_as_well() {
+    let rule = "{key: tenant, rate_limit: {unit: min, requests_per_unit: 5}}";
+    let file =
+        format!("apiVersion: millpond/v1\ndescriptors:\n  edge: {{descriptors: [{rule}]}}\n");
+    let told = wrong(file.as_bytes());
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].contains("unit: found \"min\""), "{told:#?}");
+}

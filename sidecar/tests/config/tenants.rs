@@ -38,7 +38,7 @@ fn rows() -> Vec<(&'static str, Vec<String>)> {
         ),
         (
             "tiers: {a: {origin_burst: 10}}",
-            one("2:27: tiers.a.origin_burst: makes of the origin: a burst without a rate; expected a burst that the rate gives back within 366d"),
+            one("2:27: tiers.a.origin_burst: makes of the origin: a burst without a rate; expected origin_rate beside it"),
         ),
         (
             "tiers: {a: {burst: 0, rate: 1/s}}",
@@ -62,7 +62,7 @@ fn rows() -> Vec<(&'static str, Vec<String>)> {
         ),
         (
             "tiers: {a: {limits: {x: {burst_per_key: 5}}}}",
-            one("2:41: tiers.a.limits.x.burst_per_key: makes a burst without a rate; expected a burst that the rate gives back within 366d"),
+            one("2:41: tiers.a.limits.x.burst_per_key: makes a burst without a rate; expected rate_per_key beside it"),
         ),
         (
             "tiers: {a: {limits: {x: {apart: on}}}}",
@@ -78,7 +78,15 @@ fn rows() -> Vec<(&'static str, Vec<String>)> {
         ),
         (
             "tenants: {acme: {}}",
-            one("2:11: tenants.acme: says no tier; expected tier: enterprise"),
+            vec![format!("2:11: tenants.acme: says no tier; expected tier: and {KNOWN}")],
+        ),
+        (
+            "tenants: {acme: free}",
+            one("2:17: tenants.acme: found \"free\"; expected fields such as tier:"),
+        ),
+        (
+            "tiers: {a: {limits: {x: 5/s}}}",
+            one("2:25: tiers.a.limits.x: found \"5/s\"; expected fields such as rate:"),
         ),
         (
             "tenants: {a/b: {tier: free}}",
@@ -110,7 +118,7 @@ fn rows() -> Vec<(&'static str, Vec<String>)> {
         ),
         (
             "unknown_tenants: deny",
-            vec![format!("2:18: unknown_tenants: found \"deny\", which is no tier; expected {KNOWN}")],
+            vec![format!("2:18: unknown_tenants: found \"deny\", which is no tier; expected refuse, unlimited, or a tier: {KNOWN}")],
         ),
         (
             "unknown_tenants: [free]",

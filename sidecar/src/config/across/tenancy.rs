@@ -11,7 +11,7 @@ use super::warn;
 use crate::config::Tenancy;
 use crate::config::mistake::{Place, cut, inside, nearest};
 use crate::config::reading::Reading;
-use crate::config::reading::tenancy::{PACE, Raw, Unknown};
+use crate::config::reading::tenancy::{REFUSE, Raw, UNLIMITED, Unknown, bad_pace};
 use crate::config::table::tenancy::{LIMITS, TENANTS, TIERS, UNKNOWN_TENANTS};
 use crate::memory::ByteSize;
 
@@ -76,7 +76,7 @@ impl Check<'_> {
         let at = |tier: &TierName| inside(TIERS, tier.as_str());
         match error {
             BadTier::ExtendsUnknown { tier, extends } => {
-                self.no_tier(&inside(&at(tier), "extends"), extends);
+                self.no_tier(&inside(&at(tier), "extends"), extends, "");
             }
             BadTier::Cycle { through } => {
                 let Some(first) = through.first() else { return };
@@ -95,13 +95,11 @@ impl Check<'_> {
     fn bad_profile(&mut self, owner: &str, wrong: &BadProfile) {
         let (field, expected) = match wrong {
             BadProfile::Pace { of, wrong } => {
-                let field = match (of, wrong.is_burst()) {
-                    (Paced::Request, false) => "rate",
-                    (Paced::Request, true) => "burst",
-                    (Paced::Origin, false) => "origin_rate",
-                    (Paced::Origin, true) => "origin_burst",
+                let names = match of {
+                    Paced::Request => ["rate", "burst"],
+                    Paced::Origin => ["origin_rate", "origin_burst"],
                 };
-                (field, PACE)
+                bad_pace(names, *wrong)
             }
             BadProfile::ReserveAboveCap { reserve, cap } => {
                 let (reserve, cap) = (ByteSize(*reserve), ByteSize(*cap));
@@ -109,14 +107,15 @@ impl Check<'_> {
                 let path = inside(owner, "cache_reserve");
                 return self.say(&path, owner, problem, "at most cache_cap");
             }
-            BadProfile::TooManyLimits(_) => (LIMITS, "at most 64"),
-            _ => ("weight", "1 to 1000"),
+            BadProfile::TooManyLimits(_) => (LIMITS, "at most 64".to_owned()),
+            _ => ("weight", "1 to 1000".to_owned()),
         };
         let path = inside(owner, field);
-        self.say(&path, owner, format!("makes {wrong}"), expected);
+        self.say(&path, owner, format!("makes {wrong}"), &expected);
     }
 
-    fn no_tier(&mut self, path: &str, tier: &TierName) {
+    /// `or` is what may stand there beside a tier.
+    fn no_tier(&mut self, path: &str, tier: &TierName, or: &str) {
         let known: Vec<_> = self.known.iter().map(TierName::as_str).collect();
         let much_like = nearest(tier.as_str(), known.iter().copied());
         let much_like = much_like.map_or(String::new(), |near| format!(", much like {near}"));
@@ -124,7 +123,7 @@ impl Check<'_> {
             "found \"{}\", which is no tier{much_like}",
             cut(tier.as_str())
         );
-        let expected = format!("one of {}", known.join(", "));
+        let expected = format!("{or}one of {}", known.join(", "));
         self.say(path, path, problem, &expected);
     }
 
@@ -149,7 +148,8 @@ impl Check<'_> {
             Unknown::Unlimited => Strangers::Unlimited,
             Unknown::Tier(tier) => {
                 if !self.known.contains(tier) {
-                    self.no_tier(UNKNOWN_TENANTS, tier);
+                    let or = format!("{REFUSE}, {UNLIMITED}, or a tier: ");
+                    self.no_tier(UNKNOWN_TENANTS, tier, &or);
                 }
                 Strangers::Tier {
                     tier: tier.clone(),
@@ -176,13 +176,14 @@ impl Check<'_> {
             }
             let Some(tier) = &said.tier else {
                 if !self.wrong.contains(&at_tier) {
-                    let expected = format!("tier: {}", self.known[0]);
+                    let known: Vec<_> = self.known.iter().map(TierName::as_str).collect();
+                    let expected = format!("tier: and one of {}", known.join(", "));
                     self.say(&path, &path, "says no tier".to_owned(), &expected);
                 }
                 continue;
             };
             if !self.known.contains(tier) {
-                self.no_tier(&at_tier, tier);
+                self.no_tier(&at_tier, tier, "");
                 continue;
             }
             // What a tier that is wrong comes to helps nobody.

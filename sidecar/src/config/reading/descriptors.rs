@@ -235,6 +235,10 @@ impl Reading {
             return Some(Terms::Unlimited);
         }
         let (Some(amount), Some(unit)) = (rate.amount, rate.unit) else {
+            let of = [inside(&path, "requests_per_unit"), inside(&path, "unit")];
+            if self.mistakes.iter().any(|wrong| of.contains(&wrong.path)) {
+                return None;
+            }
             let problem = "has no requests_per_unit or no unit".to_owned();
             let expected = "both, or unlimited: true";
             self.wrong(node.place.clone(), &path, problem, expected);

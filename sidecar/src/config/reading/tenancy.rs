@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use millpond_core::cache::TenantId;
 use millpond_core::limit::Quota;
-use millpond_core::tenant::{LimitName, NamedQuota, Pace, TierName};
+use millpond_core::tenant::{BadPace, LimitName, NamedQuota, Pace, TierName};
 
 use super::{Reading, found};
 use crate::config::form::{Form, Tier, Wrong};
@@ -117,7 +117,11 @@ impl Reading {
         let path = inside(mapping, &entry.key);
         self.places.insert(path.clone(), entry.place.clone());
         let mut said = Said::default();
-        let Some(entries) = self.mapping(&path, &entry.node, "fields such as rate:") else {
+        let expected = match mapping {
+            TENANTS => "fields such as tier:",
+            _ => "fields such as rate:",
+        };
+        let Some(entries) = self.mapping(&path, &entry.node, expected) else {
             return (path, said);
         };
         for entry in entries {
@@ -172,10 +176,8 @@ impl Reading {
             return None;
         }
         let is_wrong = |mistake: &crate::config::Mistake| {
-            mistake
-                .path
-                .strip_prefix(path)
-                .is_some_and(|rest| rest.starts_with(".rate"))
+            let rest = mistake.path.strip_prefix(path);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(".rate"))
         };
         let says_no_rate = said.total.rate.is_none() && said.per_key.rate.is_none();
         if says_no_rate && !self.mistakes.iter().any(is_wrong) {
@@ -190,22 +192,34 @@ impl Reading {
     fn quota(
         &mut self,
         path: &str,
-        [rate, burst]: [&str; 2],
+        [rate, burst]: [&'static str; 2],
         pace: Pace,
         entry: &Entry,
     ) -> Option<Quota> {
         pace.quota().unwrap_or_else(|wrong| {
-            let [rate, burst] = [rate, burst].map(|field| inside(path, field));
-            let rate_is_wrong = self.mistakes.iter().any(|mistake| mistake.path == rate);
+            let at_rate = inside(path, rate);
+            let rate_is_wrong = self.mistakes.iter().any(|mistake| mistake.path == at_rate);
             if !rate_is_wrong {
-                let path = if wrong.is_burst() { burst } else { rate };
+                let (field, expected) = bad_pace([rate, burst], wrong);
+                let path = inside(path, field);
                 let place = self.places.get(&path).unwrap_or(&entry.place).clone();
-                self.wrong(place, &path, format!("makes {wrong}"), PACE);
+                self.wrong(place, &path, format!("makes {wrong}"), &expected);
             }
             None
         })
     }
 }
 
-/// What a rate and a burst must be together.
-pub(crate) const PACE: &str = "a burst that the rate gives back within 366d";
+/// Which of a rate and a burst is to be mended, and what they must be together.
+pub(crate) fn bad_pace([rate, burst]: [&'static str; 2], wrong: BadPace) -> (&'static str, String) {
+    match wrong {
+        BadPace::BurstWithoutRate => (burst, format!("{rate} beside it")),
+        _ => {
+            let field = if wrong.is_burst() { burst } else { rate };
+            (
+                field,
+                "a burst that the rate gives back within 366d".to_owned(),
+            )
+        }
+    }
+}
