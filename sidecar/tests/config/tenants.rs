@@ -267,3 +267,43 @@ tenants:
         .collect();
     assert_eq!(ours, expected.iter().collect::<Vec<_>>());
 }
+
+#[test]
+fn a_limit_that_the_tenants_own_bucket_never_lets_fill_is_told_of_where_it_is_said() {
+    let text = "\
+apiVersion: millpond/v1
+tiers:
+  a:
+    rate: 5/s
+    burst: 10
+    limits:
+      tokens: {rate: 100/s, burst: 1000}
+      users: {rate: 1/s, rate_per_key: 20/s}
+      fine: {rate: 1/s, burst: 10}
+      bytes: {rate: 100/s, apart: on}
+  b: {extends: a, rate: 9/s, burst: 2000}
+  c: {extends: a, on_limit: admit, limits: {more: {rate: 50/s}}}
+tenants:
+  acme: {tier: a}
+  zeta: {tier: b, burst: 15}
+";
+    let reading = read(text.as_bytes());
+    assert_eq!(reading.mistakes, []);
+    let warned: Vec<_> = reading.warnings.iter().map(ToString::to_string).collect();
+    let told = |at: &str, most: u32, own: u32| {
+        format!(
+            "millpond.yaml:{at}: comes to {most}, but a call charges the tenant's own bucket as much, and that holds {own}; expected apart: on, or at most {own}"
+        )
+    };
+    let expected = [
+        told("7:36: tiers.a.limits.tokens.burst", 1000, 10),
+        told("8:40: tiers.a.limits.users.burst_per_key", 20, 10),
+        told("15:3: tenants.zeta.limits.tokens.burst", 1000, 15),
+        told("15:3: tenants.zeta.limits.users.burst_per_key", 20, 15),
+    ];
+    let ours: Vec<_> = warned
+        .iter()
+        .filter(|said| said.contains("own bucket"))
+        .collect();
+    assert_eq!(ours, expected.iter().collect::<Vec<_>>());
+}

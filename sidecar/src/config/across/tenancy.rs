@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use millpond_core::tenant::{
-    BadProfile, BadTier, Declaration, LimitScope, Overrides, Paced, Strangers, Tier, TierName,
-    Tiers,
+    BadProfile, BadTier, Declaration, LimitScope, OnLimit, Overrides, Pace, Paced, Profile,
+    Strangers, Tier, TierName, Tiers,
 };
 
 use super::warn;
 use crate::config::Tenancy;
-use crate::config::mistake::{Place, cut, inside, nearest};
+use crate::config::mistake::{Mistake, Place, cut, inside, nearest};
 use crate::config::reading::Reading;
 use crate::config::reading::tenancy::{REFUSE, Raw, UNLIMITED, Unknown, bad_pace};
 use crate::config::table::tenancy::{LIMITS, TENANTS, TIERS, UNKNOWN_TENANTS};
@@ -62,7 +62,14 @@ impl Check<'_> {
             settings: said.over.clone(),
         });
         match Tiers::new(tiers.collect()) {
-            Ok(tiers) => Some(tiers),
+            Ok(tiers) => {
+                for (name, said) in &raw.tiers {
+                    if let Some(profile) = tiers.get(name) {
+                        self.beyond_own(&inside(TIERS, name.as_str()), &said.over, profile);
+                    }
+                }
+                Some(tiers)
+            }
             Err(wrong) => {
                 for error in wrong {
                     self.bad_tier(&error);
@@ -127,6 +134,47 @@ impl Check<'_> {
         self.say(path, path, problem, &expected);
     }
 
+    /// A limit of more at once than the tenant's own bucket, which is charged as much, never gets there. It is
+    /// told where the one or the other is said, and not of all that have it from there.
+    fn beyond_own(&mut self, owner: &str, over: &Overrides, profile: &Profile) {
+        let Some(own) = profile.request else { return };
+        if profile.shadow || profile.on_limit == OnLimit::Admit {
+            return;
+        }
+        let own = own.burst();
+        let own_is_said_here = over.request != Pace::default();
+        for limit in profile.limits.iter().filter(|limit| !limit.apart) {
+            let said_here = over.limits.iter().any(|said| said.name == limit.name);
+            if !own_is_said_here && !said_here {
+                continue;
+            }
+            let at = inside(&inside(owner, LIMITS), limit.name.as_str());
+            let of = [
+                ("rate", "burst", limit.total),
+                ("rate_per_key", "burst_per_key", limit.per_key),
+            ];
+            for (rate, burst, quota) in of {
+                let Some(most) = quota.map(|quota| quota.burst()).filter(|most| *most > own) else {
+                    continue;
+                };
+                let [rate, burst] = [rate, burst].map(|field| inside(&at, field));
+                let places = [&burst, &rate, owner].map(|path| self.reading.place(path));
+                let said = |place: &Place| !matches!(place, Place::Default);
+                let place = places.into_iter().find(said).unwrap_or(Place::Default);
+                let problem = format!(
+                    "comes to {most}, but a call charges the tenant's own bucket as much, and that holds {own}"
+                );
+                let expected = format!("apart: on, or at most {own}");
+                self.reading.warnings.push(Mistake {
+                    place,
+                    path: burst,
+                    problem,
+                    expected,
+                });
+            }
+        }
+    }
+
     /// A limit that counts over more than the pod needs a store, and there is none.
     fn scopes(&mut self, owner: &str, over: &Overrides) {
         let own = over.scope.map(|scope| (inside(owner, "scope"), scope));
@@ -189,7 +237,10 @@ impl Check<'_> {
             // What a tier that is wrong comes to helps nobody.
             let Some(tiers) = &tiers else { continue };
             match tiers.resolve(tier, &said.over) {
-                Ok(profile) => reserved = reserved.saturating_add(profile.cache_reserve),
+                Ok(profile) => {
+                    reserved = reserved.saturating_add(profile.cache_reserve);
+                    self.beyond_own(&path, &said.over, &profile);
+                }
                 Err(BadTier::Profile { wrong, .. }) => self.bad_profile(&path, &wrong),
                 Err(_) => {}
             }
