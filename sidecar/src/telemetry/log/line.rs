@@ -12,8 +12,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer;
 
-use super::Format;
 use super::limit::Limit;
+use super::{AUDIT, Format};
 
 /// Bytes of one value; what is longer is cut.
 const MAX_VALUE: usize = 1 << 10;
@@ -69,16 +69,21 @@ fn written(format: Format, from: (&Level, &str), said: &Said) -> String {
     let mut line = String::with_capacity(256);
     // Writing to a String does not fail.
     let _ = match format {
-        Format::Text => text(&mut line, from.0, said),
+        Format::Text => text(&mut line, from, said),
         Format::Json => json(&mut line, from, said),
     };
     line.push('\n');
     line
 }
 
-fn text(line: &mut String, level: &Level, said: &Said) -> fmt::Result {
+fn text(line: &mut String, (level, target): (&Level, &str), said: &Said) -> fmt::Result {
     SystemTime.format_time(&mut Writer::new(line))?;
-    write!(line, " {level:>5} {}", Plain(&said.message))?;
+    write!(line, " {level:>5} ")?;
+    // What operators did is looked for by this word, in either format.
+    if target == AUDIT {
+        write!(line, "{AUDIT}: ")?;
+    }
+    write!(line, "{}", Plain(&said.message))?;
     for (name, value) in &said.fields {
         match value {
             Value::Bare(value) => write!(line, " {name}={value}")?,

@@ -149,3 +149,15 @@ fn a_line_written_in_a_traced_call_names_its_trace() {
     let ids = " trace_id=0af7651916cd43dd8448eb211c80319c span_id=b7ad6b7169203331";
     assert!(text[0].ends_with(ids), "{}", text[0]);
 }
+
+#[test]
+fn what_operators_did_is_found_by_one_word_in_either_format() {
+    for format in [Format::Text, Format::Json] {
+        let lines = logged(format, |_| {
+            info!(target: AUDIT, action = "drain", "changed");
+            info!(action = "drain", "changed");
+        });
+        let found: Vec<_> = lines.iter().map(|line| line.contains("audit")).collect();
+        assert_eq!(found, [true, false], "{lines:?}");
+    }
+}
