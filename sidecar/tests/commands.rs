@@ -8,7 +8,7 @@ use std::time::Duration;
 use millpond_core::clock::{Clock, ManualClock, Time};
 use millpond_core::limit::Quota;
 use millpond_core::tenant::{
-    Declaration, LimitName, NamedQuota, Overrides, Pace, TenantId, TierName,
+    Declaration, LimitName, NamedQuota, Overrides, Pace, Strangers, TenantId, TierName,
 };
 use millpond_sidecar::{Config, Running, Sidecar};
 use serde_json::Value;
@@ -421,4 +421,18 @@ fn a_canary_says_a_line_a_check_and_ends_with_a_leak() {
     assert_eq!(status(&at, &one), Some(2));
     let wrong = ["canary", "--a", "no/name"];
     assert_eq!(status(&at, &wrong), Some(2));
+}
+
+#[test]
+fn a_canary_that_checks_nothing_does_not_end_well() {
+    let mut config = Config::on_free_ports();
+    config.tenancy.strangers = Strangers::Refuse;
+    let sidecar = Sidecar::start(config).expect("it starts");
+    let output = millpond(&address(&sidecar), &["canary"], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("nothing was checked"),
+        "{}",
+        stderr(&output)
+    );
 }

@@ -20,7 +20,8 @@ const EXAMPLES: &str = "Examples:
 /// Check that tenants do not see or change what is another's.
 ///
 /// Two tenants of the canary's own ask for the same names: a line a check. Where unknown tenants
-/// are refused or share a tier, name both in the configuration.
+/// are refused or share a tier, name both in the configuration. Ends with status 1 at a leak, and
+/// when nothing at all could be checked.
 #[derive(Args, Debug)]
 #[command(after_help = format!("{EXAMPLES}\n\n{STATUSES}"))]
 pub(crate) struct Canary {
@@ -72,6 +73,10 @@ pub(crate) fn run(canary: Canary) -> Result<Status, Failure> {
                 .any(|(_, told)| matches!(told, Outcome::Leak(_)));
             match every {
                 _ if leaks => return Ok(Status::Failed),
+                None if told.iter().all(|(_, told)| matches!(told, Outcome::Skipped(_))) => {
+                    let why = "nothing was checked: name both tenants in the configuration, or other ones by --a and --b";
+                    return Err(Failure::from(why.to_owned()));
+                }
                 None => return Ok(Status::Done),
                 Some(every) => tokio::time::sleep(every).await,
             }
