@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod acquire;
 mod bench;
+mod bucket;
 mod bytes;
 mod canary;
 mod check;

@@ -38,7 +38,7 @@ mod table;
 mod tenancy;
 mod yaml;
 
-pub use form::{time, time_as_written};
+pub use form::{rate_as_written, time, time_as_written};
 pub use mistake::{Mistake, Place};
 pub use reading::Reading;
 pub use reference::reference;

@@ -360,7 +360,7 @@ fn tokens_are_acquired_and_a_denial_has_a_status_of_its_own() {
     let first = text(done(&at, &["acquire", "acme"]));
     assert_eq!(
         first,
-        "allowed\nbucket   the tenant's own: 2 of 3 left, 1 every 1s, full in 1s\n"
+        "allowed\nbucket   the tenant's own: 2 of 3 left, 1/s, full in 1s\n"
     );
     let keyed = ["acquire", "acme", "sms", "--key", "u", "--json"];
     let reply: Value = serde_json::from_slice(&done(&at, &keyed)).expect("it is JSON");
@@ -385,13 +385,21 @@ fn tokens_are_acquired_and_a_denial_has_a_status_of_its_own() {
     let told = text(done(&at, &explain));
     assert_eq!(
         told,
-        "denied: the tenant's own bucket has no token for another 1.000 s\n\n\
+        "denied: the tenant's own bucket has no token for another 1s\n\n\
          tenant   active, of tier free\n\
-         bucket   sms, this key: 1 of 2 left, 1 every 1s, full in 1s\n\
-         bucket   own: 0 of 3 left, 1 every 1s, full in 3s\n\
+         bucket   sms, this key: 1 of 2 left, 1/s, full in 1s\n\
+         bucket   own: 0 of 3 left, 1/s, full in 3s\n\
          last 10 s    0 allowed, 0 denied; 0 tokens\n\
          last minute  1 allowed, 0 denied; 1 tokens\n\
          last hour    1 allowed, 0 denied; 1 tokens\n"
+    );
+    let keyless = text(done(
+        &at,
+        &["explain", "limit", "acme", "sms", "--admin", &admin],
+    ));
+    assert!(
+        keyless.contains("1s; without a key, no key's bucket is charged\n"),
+        "{keyless}"
     );
     let as_json = [&explain[..], &["--json"]].concat();
     let told: Value = serde_json::from_slice(&done(&at, &as_json)).expect("it is JSON");

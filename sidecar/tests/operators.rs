@@ -263,21 +263,17 @@ fn a_tenant_is_put_suspended_resumed_and_purged() {
         (Some(0), "no tenant is known here\n".to_owned())
     );
     let put = ["put", "acme", "--tier", "pro", "--set", "rate=500/s"];
-    let told = "acme: not known, now pro, active, in this sidecar\n".to_owned();
+    let told = "acme: pro, active, rate=500/s, in this sidecar (was not known)\n".to_owned();
     assert_eq!(run(&put), (Some(0), told));
     let (status, told) = run(&["list"]);
     assert_eq!(status, Some(0));
     let words: Vec<_> = told.split_whitespace().collect();
-    assert_eq!(
-        words,
-        [
-            "acme", "pro", "active", "500", "in", "1s,", "at", "once", "1000"
-        ]
-    );
+    assert_eq!(words, ["acme", "pro", "active", "500/s,", "burst", "1000"]);
 
     let held = cache(&sidecar, admin, &["set", "acme", "users", "42", "Ada"]);
     assert_eq!(held.status.code(), Some(0));
-    let told = "acme: pro, active, now pro, suspended, in this sidecar\n".to_owned();
+    let told = "acme: pro, suspended, rate=500/s, in this sidecar (was pro, active, rate=500/s)\n"
+        .to_owned();
     assert_eq!(
         run(&["suspend", "acme", "--why", "unpaid"]),
         (Some(0), told)

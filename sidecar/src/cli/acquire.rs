@@ -10,6 +10,7 @@ use millpond_proto::v1::{AcquireReply, AcquireRequest, Charge, LimitReason, Peek
 use serde_json::{Value as Json, json};
 use tonic::{Code, Request};
 
+use super::bucket::Standing;
 use super::bytes;
 use super::connection::Connection;
 use super::exit::{Failure, STATUSES, Status};
@@ -174,15 +175,14 @@ fn in_words(reply: &AcquireReply) -> String {
             limit if by.keyed => format!("limit {}, this key", printable(limit)),
             limit => format!("limit {}", printable(limit)),
         };
-        let _ = writeln!(
-            text,
-            "bucket   {limit}: {} of {} left, {} every {}, full in {}",
-            reply.remaining,
-            reply.capacity,
-            reply.rate,
-            ms(reply.period_ms),
-            ms(reply.reset_after_ms)
-        );
+        let standing = Standing {
+            remaining: reply.remaining,
+            capacity: reply.capacity,
+            rate: reply.rate,
+            period_ms: reply.period_ms,
+            reset_after_ms: reply.reset_after_ms,
+        };
+        let _ = writeln!(text, "bucket   {limit}: {}", standing.in_words());
     } else if reply.allowed {
         text.push_str("bucket   none: nothing limits it\n");
     }

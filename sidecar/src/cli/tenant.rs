@@ -18,7 +18,7 @@ use super::terminal::printable;
 
 mod told;
 
-use told::{described, in_json, rate, receipt_in_json, received, word};
+use told::{described, in_a_line, in_json, rate, receipt_in_json, received, word};
 
 const EXAMPLES: &str = "Examples:
   millpond tenant list
@@ -88,7 +88,8 @@ enum What {
         tier: String,
 
         /// What it has over its tier, as the configuration writes it: rate=100/min; of a
-        /// limit, limits.exports.rate=10/h. What is not said is as the tier has it
+        /// limit, limits.exports.rate=10/h. What is not said is as the tier has it; but a
+        /// limit of which anything is set has nothing of the tier's
         #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
         settings: Vec<(String, String)>,
 
@@ -342,15 +343,14 @@ fn changed(before: Option<&Told>, after: Option<&Told>, to: &To) -> Result<Statu
         let told = json!({ "before": before, "after": in_json(after), "scope": "pod" });
         return done(&format!("{told}\n"));
     }
-    let was = before.map_or_else(
-        || "not known".to_owned(),
-        |before| format!("{}, {}", printable(&before.tier), word(before.state())),
-    );
     let name = printable(&after.name);
-    let (tier, state) = (printable(&after.tier), word(after.state()));
-    done(&format!(
-        "{name}: {was}, now {tier}, {state}, in this sidecar\n"
-    ))
+    let is = in_a_line(after);
+    let was = before.map_or_else(|| "not known".to_owned(), in_a_line);
+    let was = match was == is {
+        true => "as before".to_owned(),
+        false => format!("was {was}"),
+    };
+    done(&format!("{name}: {is}, in this sidecar ({was})\n"))
 }
 
 fn purge(tenant: String, force: bool, by: By, to: &To) -> Result<Status, Failure> {

@@ -20,6 +20,7 @@ mod word;
 pub(crate) use address::{Address, Endpoint};
 pub(crate) use number::{Count, Ratio};
 pub(crate) use rate::Rate;
+pub use rate::rate_as_written;
 pub(crate) use size::{Amount, Size};
 pub(crate) use socket::SocketPath;
 pub(crate) use tenancy::{Maybe, Moment, OrNone, StateName, Switch, Tier};

@@ -1,11 +1,14 @@
 //! Why a charge is allowed or denied: every bucket it would come to, narrowest first;
 //! what was counted of its limit, and what was observed of it in shadow.
 
+use std::time::Duration;
+
 use millpond_core::limit::{Advice, CallError, Charge, Decider, Level, Limiter, Recent, Verdict};
 use millpond_proto::v1;
 use millpond_proto::v1::explain_reply::{self, Bucket, LimitOf};
 
 use crate::admin::stats::milliseconds;
+use crate::config;
 
 /// # Errors
 /// When the tenant or the limit is not known, or a field not of its form.
@@ -22,8 +25,7 @@ pub(in crate::admin) fn explain(
     let entry = limiter.directory().resolve(tenant)?;
     let levels = limiter.levels(tenant, charge(0))?;
     let one = limiter.peek(tenant, &[charge(1)])?;
-    let seconds = one.retry_after.as_secs_f64();
-    let verdict = match (one.verdict, &one.decided_by) {
+    let mut verdict = match (one.verdict, &one.decided_by) {
         (Verdict::Allowed, None) => "allowed: nothing limits it".to_owned(),
         (Verdict::Allowed, Some(by)) if one.would_deny => format!(
             "allowed, though {} has no token: it is not enforced",
@@ -35,13 +37,18 @@ pub(in crate::admin) fn explain(
         }
         (Verdict::OverLimit, Some(by)) => {
             format!(
-                "denied: {} has no token for another {seconds:.3} s",
-                name(by)
+                "denied: {} has no token for another {}",
+                name(by),
+                shown(one.retry_after)
             )
         }
         (Verdict::NotServed(state), _) => format!("denied: the tenant is {state}"),
         _ => "not decided: the tenant's limits change at this moment; ask again".to_owned(),
     };
+    let limit = entry.profile().limit(&asked.limit);
+    if asked.key.is_empty() && limit.is_some_and(|(_, limit)| limit.per_key.is_some()) {
+        verdict.push_str("; without a key, no key's bucket is charged");
+    }
     Ok(v1::ExplainReply {
         scope: v1::Scope::Pod.into(),
         verdict,
@@ -54,6 +61,17 @@ pub(in crate::admin) fn explain(
         }),
         ..v1::ExplainReply::default()
     })
+}
+
+/// Ten seconds or more to the second, and never less than it is.
+fn shown(time: Duration) -> String {
+    let unit = match time.as_secs() {
+        0..10 => Duration::from_millis(1),
+        _ => Duration::from_secs(1),
+    };
+    let units = time.as_nanos().div_ceil(unit.as_nanos());
+    let units = u32::try_from(units).unwrap_or(u32::MAX);
+    config::time_as_written(unit.saturating_mul(units))
 }
 
 fn name(by: &Decider) -> String {

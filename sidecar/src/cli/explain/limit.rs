@@ -8,7 +8,7 @@ use millpond_proto::v1::explain_reply::Bucket;
 use millpond_proto::v1::{ExplainReply, ExplainRequest, explain_request};
 use serde_json::{Value as Json, json};
 
-use super::ms;
+use crate::cli::bucket::Standing;
 use crate::cli::bytes;
 use crate::cli::exit::{Failure, STATUSES, Status};
 use crate::cli::operator::{Operator, reply};
@@ -95,15 +95,14 @@ fn in_words(told: &ExplainReply) -> String {
             (limit, true) => format!("{}, this key", printable(limit)),
             (limit, false) => printable(limit).to_string(),
         };
-        let _ = write!(
-            text,
-            "bucket   {what}: {} of {} left, {} every {}, full in {}",
-            bucket.remaining,
-            bucket.capacity,
-            bucket.rate,
-            ms(bucket.period_ms),
-            ms(bucket.reset_after_ms)
-        );
+        let standing = Standing {
+            remaining: bucket.remaining,
+            capacity: bucket.capacity,
+            rate: bucket.rate,
+            period_ms: bucket.period_ms,
+            reset_after_ms: bucket.reset_after_ms,
+        };
+        let _ = write!(text, "bucket   {what}: {}", standing.in_words());
         if !bucket.enforced {
             text.push_str("; counts and does not deny");
         }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use millpond_proto::v1::{self, PurgeReceipt, Quota, Tenant as Told};
+use millpond_sidecar::config::rate_as_written;
 use serde_json::{Value, json};
 
 use crate::cli::span;
@@ -73,23 +74,38 @@ pub(super) fn described(tenant: &Told) -> String {
     for limit in &tenant.limits {
         line("limit", printable(limit));
     }
-    let mut settings: Vec<_> = tenant.settings.iter().collect();
-    settings.sort();
-    for (name, value) in settings {
-        line(
-            "over its tier",
-            format!("{}={}", printable(name), printable(value)),
-        );
+    for setting in settings(tenant) {
+        line("over its tier", setting);
     }
     text
+}
+
+/// Its tier, its state and what it has over its tier.
+pub(super) fn in_a_line(tenant: &Told) -> String {
+    let mut text = format!("{}, {}", printable(&tenant.tier), word(tenant.state()));
+    for setting in settings(tenant) {
+        text.push_str(", ");
+        text.push_str(&setting);
+    }
+    text
+}
+
+/// What it has over its tier, by name.
+fn settings(tenant: &Told) -> Vec<String> {
+    let mut settings: Vec<_> = tenant.settings.iter().collect();
+    settings.sort();
+    let written = settings.into_iter();
+    written
+        .map(|(name, value)| format!("{}={}", printable(name), printable(value)))
+        .collect()
 }
 
 pub(super) fn rate(quota: Option<&Quota>) -> String {
     quota.map_or_else(
         || "unlimited".to_owned(),
         |quota| {
-            let period = span::shown(Duration::from_millis(quota.period_ms));
-            format!("{} in {period}, at once {}", quota.amount, quota.burst)
+            let rate = rate_as_written(quota.amount, Duration::from_millis(quota.period_ms));
+            format!("{rate}, burst {}", quota.burst)
         },
     )
 }

@@ -27,6 +27,12 @@ const PERIODS: [(&str, u64); 12] = [
 
 const UNLIMITED: &str = "unlimited";
 
+/// A rate as a configuration says it: `6/h`, `1/10s`.
+#[must_use]
+pub fn rate_as_written(amount: u64, period: Duration) -> String {
+    Rate.show(&tenant::Rate::Of { amount, period })
+}
+
 /// So many in each period.
 pub(crate) struct Rate;
 

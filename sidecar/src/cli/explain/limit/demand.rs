@@ -1,8 +1,10 @@
 //! How much is asked of a limit, in words and as JSON.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use millpond_proto::v1::explain_reply::{Counts, LimitOf, Observed, Recent};
+use millpond_sidecar::config::rate_as_written;
 use serde_json::{Value as Json, json};
 
 use crate::cli::explain::ms;
@@ -34,9 +36,8 @@ pub(super) fn in_words(limit: &LimitOf, text: &mut String) {
     let _ = match &observed.recommended {
         Some(told) => writeln!(
             text,
-            "advice   rate {} every {}, burst {}: would have denied a thousandth at most",
-            told.rate,
-            ms(told.period_ms),
+            "advice   rate: {}, burst: {} would have denied a thousandth at most",
+            rate_as_written(told.rate, Duration::from_millis(told.period_ms)),
             told.burst
         ),
         None => writeln!(
@@ -154,7 +155,7 @@ mod tests {
         in_words(&limit, &mut text);
         assert!(text.starts_with("counted  with other tenants"), "{text}");
         assert!(
-            text.contains("burst 44: would have denied a thousandth"),
+            text.contains("rate: 20/s, burst: 44 would have denied a thousandth"),
             "{text}"
         );
     }
