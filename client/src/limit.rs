@@ -119,7 +119,8 @@ impl Limit {
     }
 
     /// Whose tokens within the limit, such as a user or an address: at most 1 024
-    /// bytes. A limit without buckets by key does not look at it. Default nobody's.
+    /// bytes. A limit without buckets by key does not look at it. Default nobody's: no
+    /// key's bucket is charged, only the limit's over all.
     #[must_use]
     pub fn key(mut self, key: impl Into<Bytes>) -> Self {
         self.charge.key = key.into();

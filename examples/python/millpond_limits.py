@@ -15,7 +15,8 @@ _ms = lambda seconds: max(0, round(seconds * 1000))
 _up = lambda ms: -(-ms // 1000)  # whole seconds: who comes back then is not too early
 
 def charge(limit="", key="", cost=1):
-    """Tokens of a limit ("": the tenant's own); `key` says whose, if the limit has buckets by key. 0 only asks."""
+    """Tokens of a limit ("": the tenant's own). `key` says whose, if the limit has buckets by key; without it none of
+    them is charged. 0 only asks."""
     return pb.Charge(limit=limit, key=key.encode() if isinstance(key, str) else key, cost=cost)
 
 class Decision(collections.namedtuple("Decision", "allowed reason would_deny decided_by capacity remaining reset_after "

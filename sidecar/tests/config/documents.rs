@@ -36,14 +36,14 @@ fn the_schema_in_the_documents_is_the_one_that_is_printed() {
 }
 
 #[test]
-fn every_example_of_the_reference_is_good() {
-    let page = reference();
+fn every_example_of_the_reference_and_of_limits_is_good() {
+    let page = reference() + include_str!("../../../docs/limits.md");
     let examples: Vec<_> = page
         .split("```yaml\n")
         .skip(1)
         .filter_map(|rest| rest.split("```").next())
         .collect();
-    assert!(!examples.is_empty());
+    assert!(examples.len() > 2, "both have some");
     for example in examples {
         assert_eq!(wrong(example.as_bytes()), [""; 0], "{example}");
     }

@@ -182,7 +182,7 @@ const LOADS = [
   ["coalesced", "waited for another's"], ["stored", "stored"], ["superseded", "came too late"], ["failed", "failed"],
   ["given_up", "given up"], ["too_large", "too large to keep"], ["shed", "refused: too many at once"],
 ];
-const REASONS = { revalidating: "one caller refreshes it", load_failed: "the load failed or took too long", shed: "too many loads at once" };
+const REASONS = { revalidating: "one caller refreshes it", load_failed: "the load failed or took too long", shed: "too many loads at once", over_budget: "its tenant's loads were spent" };
 
 function draw(stats) {
   const cache = stats.cache;

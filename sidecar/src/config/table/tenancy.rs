@@ -296,7 +296,7 @@ fn limit() -> Vec<Field<SaidLimit>> {
             "apart",
             Switch,
             |said| &mut said.apart,
-            "Charges do not spend the tenant's own requests as well",
+            "Charges do not spend the tenant's own requests as well, as what is in another unit should not, such as bytes",
         ),
         field(
             "on_limit",

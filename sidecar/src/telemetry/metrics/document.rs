@@ -14,8 +14,8 @@ Generated from `sidecar/src/telemetry/metrics/table.rs`:
 [OpenMetrics 1.0](https://prometheus.io/docs/specs/om/open_metrics_spec/), all others the Prometheus text format 0.0.4
 with the same samples. Nothing is kept for it: a scrape reads the counters where they are counted.
 
-Label values come from closed sets, and of caches the page names at most 256: neither tenants, nor keys, nor the number
-of caches makes it longer. Caches that are not declared are counted together, as `other`, and so are declared ones once
+Label values come from closed sets; of caches the page names at most 256, of tenants at most 80, with their limits:
+neither keys, nor more tenants or caches make it longer. Caches that are not declared are counted together, as `other`, and so are declared ones once
 255 names have had a count of their own; a declared cache named `other` is counted there too. A family whose part is
 not there (no configuration file, say) is left out.
 
