@@ -109,11 +109,7 @@ impl State {
         self.made = self.made.wrapping_add(1);
         let slot = Slot {
             tag: tag.0,
-            tat: if planted(Bug::TailForgotten) {
-                Ticks::ZERO
-            } else {
-                self.tail
-            },
+            tat: self.tail,
             refunded: self.tail_refunded,
             made: self.made,
             used: false,
