@@ -33,7 +33,7 @@ mod front;
 mod index;
 mod invalidate;
 mod key;
-mod local;
+pub(crate) mod local;
 pub mod lookup;
 pub(crate) mod name;
 mod policy;

@@ -95,6 +95,14 @@ impl<R: GiveBack> Held<R> {
             .expect("a right is taken only by release, which consumes its holder")
     }
 
+    /// The right, to be changed while it is held.
+    #[must_use]
+    pub fn right_mut(&mut self) -> &mut R {
+        self.right
+            .as_mut()
+            .expect("a right is taken only by release, which consumes its holder")
+    }
+
     /// The right.
     #[must_use]
     pub fn right(&self) -> &R {

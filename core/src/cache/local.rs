@@ -41,6 +41,15 @@ impl Local {
     }
 }
 
+/// A number that no other living thread has, but for the largest, which all have that
+/// came too late for one of their own.
+#[inline]
+pub(crate) fn thread_number() -> usize {
+    Local::with(|local| local.map(Local::line))
+        .unwrap_or_default()
+        .number()
+}
+
 impl Drop for Local {
     fn drop(&mut self) {
         if let Some(line) = self.line.get() {

@@ -121,6 +121,12 @@ static FREE: AtomicU64 = AtomicU64::new(u64::MAX >> 1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Line(usize);
 
+impl Default for Line {
+    fn default() -> Self {
+        Self::COMMON
+    }
+}
+
 impl Line {
     /// The line of threads that have none of their own.
     const COMMON: Self = Self(SHARED);
@@ -143,6 +149,10 @@ impl Line {
             }
         }
         Self::COMMON
+    }
+
+    pub(super) fn number(self) -> usize {
+        self.0
     }
 
     /// Adds to a counter of this line.

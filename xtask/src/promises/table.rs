@@ -82,11 +82,15 @@ const fn wire(
     }
 }
 
+mod breakers;
 mod tenants;
 
-/// Every row: of the cache's rules, and of tenants, their memory and their buckets.
-pub(crate) static PROMISES: LazyLock<Vec<&Promise>> =
-    LazyLock::new(|| CACHE.iter().chain(tenants::TENANTS).collect());
+/// Every row: of the cache's rules, of tenants, their memory and their buckets, and of
+/// breakers.
+pub(crate) static PROMISES: LazyLock<Vec<&Promise>> = LazyLock::new(|| {
+    let rest = tenants::TENANTS.iter().chain(breakers::BREAKERS);
+    CACHE.iter().chain(rest).collect()
+});
 
 const CACHE: &[Promise] = &[
     unit(
