@@ -51,14 +51,17 @@ mod admit;
 mod changes;
 mod permit;
 mod policy;
+pub mod registry;
 mod settle;
 mod trial;
 mod window;
 mod word;
 
+pub use crate::tenant::BreakerName;
 pub use changes::Changed;
 pub use permit::{Outcome, Permit, Refusal, Ticket};
 pub use policy::{Policy, PolicyError, Window};
+pub use registry::Registry;
 pub use trial::Probe;
 pub use window::Counted;
 pub use word::{Forced, Generation, State};
@@ -74,8 +77,8 @@ const NANOS_A_MILLI: u64 = 1_000_000;
 pub struct Breaker {
     /// Read by everybody, written under the lock of `desk`.
     word: AtomicU64,
-    /// [`Thresholds`], and the nanoseconds from which a call is slow: copies of the
-    /// policy's, so that nobody takes the lock for them.
+    /// `Thresholds`, and from which duration on a call is slow: copies of the policy's, so
+    /// that nobody takes the lock for them.
     thresholds: AtomicU64,
     slow: AtomicU64,
     outcomes: Outcomes,
@@ -133,7 +136,7 @@ impl Breaker {
         Self {
             word: AtomicU64::new(Snapshot::first().to_bits()),
             thresholds: AtomicU64::new(policy.thresholds().to_bits()),
-            slow: AtomicU64::new(nanos(policy.slow)),
+            slow: AtomicU64::new(in_order(policy.slow)),
             outcomes: Outcomes::new(policy.window),
             origin,
             entropy,
@@ -177,7 +180,7 @@ impl Breaker {
         // Relaxed: `look_again` orders them before the next look.
         self.thresholds
             .store(policy.thresholds().to_bits(), Ordering::Relaxed);
-        self.slow.store(nanos(policy.slow), Ordering::Relaxed);
+        self.slow.store(in_order(policy.slow), Ordering::Relaxed);
         self.outcomes.look_again();
         desk.policy = policy;
         Ok(())
@@ -248,12 +251,16 @@ impl Breaker {
     #[inline]
     fn is_slow(&self, latency: Duration) -> bool {
         // Relaxed: a number by itself.
-        nanos(latency) >= self.slow.load(Ordering::Relaxed)
+        in_order(latency) >= self.slow.load(Ordering::Relaxed)
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+/// A number that orders durations as they are: seconds (32) | nanoseconds (30). One of
+/// more than a century is that.
+#[inline]
+fn in_order(duration: Duration) -> u64 {
+    let seconds = duration.as_secs().min(u64::from(u32::MAX));
+    seconds << 30 | u64::from(duration.subsec_nanos())
 }
 
 impl fmt::Debug for Breaker {

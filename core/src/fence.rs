@@ -84,11 +84,13 @@ pub struct Held<R: GiveBack> {
 
 impl<R: GiveBack> Held<R> {
     /// Takes hold of a right that was just granted.
+    #[inline]
     pub fn new(right: R) -> Self {
         Self { right: Some(right) }
     }
 
     /// Lets go without giving back: the caller settles it, or its deadline does.
+    #[inline]
     pub fn release(mut self) -> R {
         self.right
             .take()
@@ -113,6 +115,7 @@ impl<R: GiveBack> Held<R> {
 }
 
 impl<R: GiveBack> Drop for Held<R> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(mut right) = self.right.take() {
             right.give_back();

@@ -27,7 +27,7 @@ pub use directory::{
 pub(crate) use entry::Named;
 pub use entry::{Entry, Source};
 pub use lifecycle::{Access, State, Transition};
-pub use name::{LimitName, TierName};
+pub use name::{BreakerName, LimitName, TierName};
 pub use pace::{BadPace, Pace, Rate};
 pub use profile::{BadProfile, LimitScope, NamedQuota, Paced, Profile};
 pub use tier::{BadTier, Class, OnLimit, Overrides, Tier, Tiers, WithoutStore};

@@ -8,6 +8,8 @@ mod forced;
 mod model;
 #[path = "breakers/overdue.rs"]
 mod overdue;
+#[path = "breakers/registry.rs"]
+mod registry;
 #[path = "breakers/rig.rs"]
 mod rig;
 #[path = "breakers/threads.rs"]

@@ -29,7 +29,7 @@ impl Breaker {
     ///
     /// # Errors
     /// When it may not be made.
-    #[inline]
+    #[inline(always)]
     pub fn admit(&self, now: Time) -> Result<Permit<&Self>, Refusal> {
         Permit::of(self, now)
     }
@@ -38,7 +38,7 @@ impl Breaker {
     ///
     /// # Errors
     /// When it may not be made.
-    #[inline]
+    #[inline(always)]
     pub fn issue(&self, now: Time) -> Result<Ticket, Refusal> {
         let word = self.read();
         if word.is_closed() {
@@ -48,6 +48,7 @@ impl Breaker {
     }
 
     #[cold]
+    #[inline(never)]
     fn issue_unclosed(&self, word: Snapshot, now: Time) -> Result<Ticket, Refusal> {
         let asked = |word| match self.asked(word, now) {
             Ok(Asked::Admitted { would_refuse }) => Some(Ok(Ticket {

@@ -77,7 +77,7 @@ impl<B: Deref<Target = Breaker>> Permit<B> {
     ///
     /// # Errors
     /// When the call may not be made.
-    #[inline]
+    #[inline(always)]
     pub fn of(breaker: B, now: Time) -> Result<Self, Refusal> {
         let ticket = breaker.issue(now)?;
         Ok(Self(Held::new(Right {
@@ -95,7 +95,7 @@ impl<B: Deref<Target = Breaker>> Permit<B> {
 
     /// Says what became of the call, which took `latency`. False if it came too late to
     /// count.
-    #[inline]
+    #[inline(always)]
     pub fn record(self, outcome: Outcome, latency: Duration, now: Time) -> bool {
         let Right {
             breaker,

@@ -15,9 +15,27 @@ use crate::sync::Ordering;
 impl Breaker {
     /// Says what became of a call, which took `latency`. False if it came too late to
     /// count, or was settled before.
-    #[inline]
+    #[inline(always)]
     pub fn settle(&self, ticket: Ticket, outcome: Outcome, latency: Duration, now: Time) -> bool {
         let word = self.read();
+        // What nearly every call comes to.
+        let fine = outcome == Outcome::Success && !self.is_slow(latency);
+        if fine && word.is_closed() && word.generation() == ticket.generation {
+            let millis = self.millis(now);
+            return self.outcomes.count_fine(ticket.generation, millis);
+        }
+        self.settle_otherwise(word, ticket, outcome, latency, now)
+    }
+
+    #[inline(never)]
+    fn settle_otherwise(
+        &self,
+        word: Snapshot,
+        ticket: Ticket,
+        outcome: Outcome,
+        latency: Duration,
+        now: Time,
+    ) -> bool {
         if word.generation() != ticket.generation && !planted(Bug::LateCounted) {
             return false;
         }

@@ -10,8 +10,8 @@
 //! `credit`. That is exact, also when threads race: whoever is the last of several to
 //! report bad news sees what the others counted.
 //!
-//! Cost: a success is one load and one compare-and-swap on the thread's own line; a
-//! failure in addition one on a line that all share, and a sum of all slots when the
+//! Cost: a success is one load and one store of the thread's own line; a failure in
+//! addition a compare-and-swap on a line that all share, and a sum of all slots when the
 //! rate comes near the threshold, and once a slot's time.
 
 mod credit;
@@ -92,8 +92,17 @@ impl Outcomes {
         }
     }
 
-    /// Counts a call; nothing when the generation is over.
+    /// Counts a call that was answered well and in time; false when the generation is
+    /// over.
     #[inline]
+    pub(super) fn count_fine(&self, generation: Generation, now: Millis) -> bool {
+        match &self.counts {
+            Counts::Slots(slots) => slots.count(Kind::Fine, generation, now),
+            Counts::Ring(ring) => ring.count(Kind::Fine, generation).is_some(),
+        }
+    }
+
+    /// Counts a call; nothing when the generation is over.
     pub(super) fn count(&self, kind: Kind, generation: Generation, now: Millis) -> Option<Place> {
         match &self.counts {
             Counts::Slots(slots) => slots.count(kind, generation, now).then_some(Place::NONE),

@@ -63,6 +63,17 @@ impl State {
         }
     }
 
+    /// What an operator holds it to, if it is that.
+    #[must_use]
+    pub const fn forced(self) -> Option<Forced> {
+        match self {
+            Self::Closed | Self::Open | Self::HalfOpen => None,
+            Self::ForcedOpen => Some(Forced::Open),
+            Self::Disabled => Some(Forced::Disabled),
+            Self::MetricsOnly => Some(Forced::MetricsOnly),
+        }
+    }
+
     const fn bits(self) -> u64 {
         match self {
             Self::Closed => 0,

@@ -1,4 +1,4 @@
-//! Names of tiers and limits, checked once: `[a-z0-9._-]{1,64}`.
+//! Names of tiers, limits and breakers, checked once: `[a-z0-9._-]{1,64}`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -62,4 +62,6 @@ names! {
     TierName("tier");
     /// The name of a limit beside the tenant's own.
     LimitName("limit");
+    /// The name of a breaker within its tenant: of what is called.
+    BreakerName("breaker");
 }

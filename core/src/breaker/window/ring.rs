@@ -60,6 +60,7 @@ impl Ring {
     }
 
     /// Counts a call, and says where; nothing when the generation is over.
+    #[inline(never)]
     pub(super) fn count(&self, kind: Kind, generation: Generation) -> Option<u64> {
         let place = self.take_place(generation)?;
         let bits = match kind {

@@ -1,4 +1,4 @@
-//! A window of time: eight slots, each thread on its own shard of them.
+//! A window of time: eight slots, and of them a shard for each thread.
 //!
 //! ```text
 //!   shard ──► slot (epoch mod 8) ──► one word for each kind of outcome:
@@ -11,7 +11,7 @@
 //!
 //! An *epoch* is time divided by an eighth of the window, a *lap* is that by eight. What
 //! has another stamp is of another time and counts as nothing; whoever counts first takes
-//! the word over, by the same compare-and-swap that counts. So no outcome is lost when a
+//! the word over, by the same store or compare-and-swap that counts. So no outcome is lost when a
 //! slot comes round, and none of before is counted again. An outcome whose stamp is older
 //! than the word's is late and goes nowhere.
 //!
@@ -22,8 +22,11 @@
 //! A word that nobody touched for 2¹⁸ laps, a month of windows of 10 s, or four fewer,
 //! is taken for new for as long as those last.
 //!
-//! Cost: 384 bytes a shard; as many shards as cores, as a power of two, 8 at most. A
-//! sum reads 40 words a shard.
+//! The first threads have a shard each, of which they are the only writers, so that they
+//! need no locked instruction; those that came later share the last one.
+//!
+//! Cost: 384 bytes a shard; twice as many shards as cores, 4 to 16. A sum reads 40 words a
+//! shard.
 
 use std::time::Duration;
 
@@ -37,7 +40,8 @@ use crate::sync::{AtomicU64, CachePadded, Ordering};
 const PLACES: usize = 8;
 const SLOTS: u64 = PLACES as u64;
 const KINDS: usize = 5;
-const MAX_SHARDS: usize = 8;
+const MIN_SHARDS: usize = 4;
+const MAX_SHARDS: usize = 16;
 
 const COUNT_BITS: u32 = 28;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
@@ -111,9 +115,9 @@ impl Slots {
     pub(super) fn count(&self, kind: Kind, generation: Generation, now: Millis) -> bool {
         let epoch = self.epoch(now);
         let stamp = Stamp::new(generation, epoch);
-        // There is a power of two of them.
-        let shard = &self.shards[thread_number() & (self.shards.len() - 1)];
-        let word = &shard[(epoch % SLOTS) as usize][kind as usize];
+        let last = self.shards.len() - 1;
+        let thread = thread_number();
+        let word = &self.shards[thread.min(last)][(epoch % SLOTS) as usize][kind as usize];
         // Relaxed throughout: a count publishes nothing. Whoever counted something bad
         // changes the credit's word after it, and whoever sums does so after that.
         let mut seen = word.load(Ordering::Relaxed);
@@ -131,6 +135,11 @@ impl Slots {
             } else {
                 stamp.0 << COUNT_BITS | 1
             };
+            if thread < last {
+                // The only writer of this shard: no locked instruction is needed.
+                word.store(new, Ordering::Relaxed);
+                return true;
+            }
             match word.compare_exchange_weak(seen, new, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(other) => seen = other,
@@ -167,13 +176,13 @@ impl Slots {
     }
 }
 
-/// As many as there are cores; one in a model, so that its threads meet.
+/// Twice as many as there are cores; one in a model, so that its threads meet.
 fn shards() -> usize {
     if cfg!(millpond_loom) {
         return 1;
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    cores.next_power_of_two().min(MAX_SHARDS)
+    (2 * cores).clamp(MIN_SHARDS, MAX_SHARDS)
 }
 
 #[cfg(all(test, not(millpond_loom)))]
@@ -236,7 +245,8 @@ mod tests {
     #[test]
     fn a_count_at_its_end_stays_there() {
         let slots = Slots::new(Duration::from_secs(10));
-        let shard = &slots.shards[thread_number() & (slots.shards.len() - 1)];
+        let last = slots.shards.len() - 1;
+        let shard = &slots.shards[thread_number().min(last)];
         let stamp = Stamp::new(FIRST, 0);
         shard[0][0].store((stamp.0 << COUNT_BITS) | (COUNT - 1), Ordering::Relaxed);
         for _ in 0..3 {
@@ -248,10 +258,11 @@ mod tests {
     #[test]
     fn no_outcome_is_lost_however_many_threads_count_while_slots_come_round() {
         let slots = Slots::new(Duration::from_millis(800));
-        for lap in 1..50 {
+        let all = 2 * MAX_SHARDS as u64 * 100;
+        for lap in 1..20 {
             let now = Millis(lap * 800);
             std::thread::scope(|scope| {
-                for _ in 0..4 {
+                for _ in 0..2 * MAX_SHARDS as u64 {
                     scope.spawn(|| {
                         for _ in 0..100 {
                             assert!(slots.count(Kind::Failed, FIRST, now));
@@ -259,7 +270,7 @@ mod tests {
                     });
                 }
             });
-            assert_eq!(counted(&slots, FIRST, now.0), (400, 400, 0));
+            assert_eq!(counted(&slots, FIRST, now.0), (all, all, 0));
         }
     }
 }
