@@ -10,7 +10,7 @@
 
 use std::hint::black_box;
 use std::io::{self, Write};
-use std::sync::{Barrier, Mutex};
+use std::sync::Barrier;
 use std::time::Duration;
 
 use failsafe::{CircuitBreaker as _, Config, backoff, failure_policy};
@@ -113,7 +113,7 @@ struct Ring {
     reason = "it stands for what is written by hand"
 )]
 fn ring() -> Call<'static> {
-    let ring = Mutex::new(Ring {
+    let ring = std::sync::Mutex::new(Ring {
         failed: [false; 100],
         next: 0,
         calls: 0,

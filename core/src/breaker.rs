@@ -37,7 +37,8 @@
 //!   an open breaker past its deadline.
 //!
 //! Cost: a call that is admitted and answered well is a load of the word, twice, and
-//! what its window costs; one that is refused is one load. About 450 bytes, and 384 a shard.
+//! what its window costs; one that is refused is one load. Half a kilobyte, and 384 bytes
+//! a shard.
 
 use std::fmt;
 use std::sync::Arc;
