@@ -88,6 +88,12 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// Whether its caller is among those who wait for the bucket. Who asks for nothing
+    /// may have to wait as well, and is none of them.
+    pub(crate) fn waits(&self, now: Ticks) -> bool {
+        self.at > now && self.cost > 0
+    }
+
     /// What is left of it when `tokens` of it were handed back, `back` of their time by
     /// a refund: as if it had been for so many fewer from the outset. Refunds of what is
     /// left add up to less than one of all, never more.

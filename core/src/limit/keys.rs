@@ -197,9 +197,10 @@ impl KeyTable {
             // Of rates in between nothing is known.
             _ => return Ticks::ZERO,
         };
-        let left = receipt.at > now && tokens >= receipt.cost;
+        // Those who waited before a change of the quota are in no queue any more.
+        let left = receipt.waits(now) && tokens >= receipt.cost && state.rerated == charged.rerated;
         if left && let Some(queue) = state.queues.get_mut(&charged.made) {
-            queue.left();
+            queue.left(receipt.at);
         }
         // Whoever still waits for the tail that the key has left counts there.
         let floor = [state.made(place), charged.made]
@@ -226,8 +227,10 @@ impl KeyTable {
             return;
         }
         if charged.receipt.at >= turn {
-            if let Some(queue) = state.queues.get_mut(&charged.made) {
-                queue.came();
+            if charged.receipt.cost > 0
+                && let Some(queue) = state.queues.get_mut(&charged.made)
+            {
+                queue.came(charged.receipt.at);
             }
             return;
         }

@@ -42,6 +42,9 @@ struct Turns {
     given: i128,
     /// Callers who have neither come to their turn nor left.
     callers: usize,
+    /// When the first of them came: a turn until then was that of a caller before, who
+    /// was late to take it.
+    began: Ticks,
 }
 
 #[derive(Debug)]
@@ -90,7 +93,12 @@ impl Queue {
     /// Gives a turn to a caller with tokens that take `cost` to come back.
     pub(crate) fn give(&mut self, now: Ticks, turn: Ticks, cost: Ticks) {
         self.is_waited_in(now);
-        let turns = self.0.get_or_insert_default();
+        let turns = self.0.get_or_insert_with(|| {
+            Box::new(Turns {
+                began: now,
+                ..Turns::default()
+            })
+        });
         let over = i128::from(turn.0) - turns.given;
         turns.given += i128::from(cost.0);
         turns.callers += 1;
@@ -107,17 +115,19 @@ impl Queue {
         }
     }
 
-    /// The turn of a caller came.
-    pub(crate) fn came(&mut self) {
-        if let Some(turns) = &mut self.0 {
+    /// A caller took its turn.
+    pub(crate) fn came(&mut self, turn: Ticks) {
+        if let Some(turns) = &mut self.0
+            && turn > turns.began
+        {
             turns.callers = turns.callers.saturating_sub(1);
         }
     }
 
     /// A caller left before its turn. Its tokens keep counting while others wait; with
     /// the last of them all is forgotten.
-    pub(crate) fn left(&mut self) {
-        self.came();
+    pub(crate) fn left(&mut self, turn: Ticks) {
+        self.came(turn);
         if self.0.as_ref().is_some_and(|turns| turns.callers == 0) {
             self.0 = None;
         }
@@ -161,9 +171,9 @@ mod tests {
         let mut queue = Queue::new();
         queue.give(ms(0), ms(10), ms(9));
         queue.give(ms(0), ms(12), ms(2));
-        queue.came();
+        queue.came(ms(10));
         assert_eq!(queue.last(), Some(ms(12)));
-        queue.left();
+        queue.left(ms(12));
         assert_eq!(queue.floor(ms(0)), Ticks::ZERO);
         assert!(!queue.is_waited_in(ms(0)));
     }

@@ -275,8 +275,8 @@ impl Word {
         } else {
             gcra::refund(receipt, tokens, now, Since::Same { refunded }, quota)
         };
-        if receipt.at > now && tokens >= receipt.cost {
-            queue.left();
+        if receipt.waits(now) && tokens >= receipt.cost {
+            queue.left(receipt.at);
         }
         self.lower(receipt, back, dues, queue.floor(now))
     }
@@ -306,7 +306,9 @@ impl Word {
     ) -> Result<(), Sealed> {
         let mut queue = dues.queue.lock();
         if receipt.at >= turn {
-            queue.came();
+            if receipt.cost > 0 {
+                queue.came(receipt.at);
+            }
             return self.read().map(|_| ());
         }
         let early = gcra::early(receipt, turn, dues.refunded());

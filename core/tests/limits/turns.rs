@@ -186,3 +186,102 @@ fn what_came_back_before_the_turn_of_another_bucket_is_charged_when_it_comes() {
     turn.take();
     assert_eq!(rig.drain(), 4, "5 in a moment, one of which it is");
 }
+
+/// A call with patience of one charge.
+fn waits(rig: &Rig, charge: (&str, &str, u64)) -> Acquired {
+    let charges = charges_of(&[charge]);
+    let call = Call {
+        charges: &charges,
+        patience: 60 * SECOND,
+        ..Call::default()
+    };
+    rig.limiter.acquire("a", &call).expect("known")
+}
+
+fn held(rig: &Rig, charge: (&str, &str, u64)) -> Token {
+    let charges = charges_of(&[charge]);
+    let call = Call {
+        charges: &charges,
+        hold: Some(60 * SECOND),
+        ..Call::default()
+    };
+    let decision = rig.limiter.acquire("a", &call).expect("known").decision;
+    decision.reservation.expect("there is room")
+}
+
+/// The tenant's own bucket, and one of a key: 5 tokens, one a second.
+const BUCKETS: [(&str, &str); 2] = [("", ""), ("api", "u")];
+
+fn two_buckets() -> Rig {
+    let limit = |burst| vec![named("api", None, Some(quota(1, burst)))];
+    let own = || Some(quota(1, 5));
+    let mut five = tier("five", own(), limit(5));
+    let mut six = tier("six", own(), limit(6));
+    for tier in [&mut five, &mut six] {
+        tier.settings.limits[0].apart = true;
+    }
+    Rig::new(vec![five, six])
+}
+
+fn spent_at_once(rig: &Rig, (limit, key): (&str, &str)) -> usize {
+    (0..)
+        .take_while(|_| rig.call(&[(limit, key, 1)]).is_allowed())
+        .count()
+}
+
+#[test]
+fn who_waits_for_nothing_and_leaves_takes_no_turn_from_those_who_wait() {
+    for (limit, key) in BUCKETS {
+        let rig = two_buckets();
+        let held = held(&rig, (limit, key, 5));
+        let turn = waits(&rig, (limit, key, 5)).turn.expect("5 s off");
+        // They came for no tokens, one goes and one has its turn.
+        let leaver = waits(&rig, (limit, key, 0)).turn.expect("as long off");
+        let taker = waits(&rig, (limit, key, 0)).turn.expect("as long off");
+        drop(leaver);
+        taker.take();
+        assert_eq!(rig.limiter.release(&tenant("a"), held), Settlement::Done);
+        rig.clock.advance(5 * SECOND);
+        assert_eq!(spent_at_once(&rig, (limit, key)), 0, "all 5 are waited for");
+        turn.take();
+    }
+}
+
+#[test]
+fn a_turn_that_is_taken_late_is_not_counted_off_those_who_came_meanwhile() {
+    for (limit, key) in BUCKETS {
+        let rig = two_buckets();
+        let held = held(&rig, (limit, key, 5));
+        let first = waits(&rig, (limit, key, 1)).turn.expect("a second off");
+        rig.clock.advance(SECOND);
+        let second = waits(&rig, (limit, key, 3)).turn.expect("3 s off");
+        // Its timer was late.
+        first.take();
+        drop(waits(&rig, (limit, key, 1)).turn.expect("4 s off"));
+        assert_eq!(rig.limiter.release(&tenant("a"), held), Settlement::Done);
+        rig.clock.advance(3 * SECOND);
+        assert!(
+            spent_at_once(&rig, (limit, key)) <= 2,
+            "5 in a moment, 3 of which are waited for"
+        );
+        second.take();
+    }
+}
+
+#[test]
+fn who_waited_since_before_a_change_of_rates_leaves_and_takes_no_turn_from_others() {
+    for (limit, key) in BUCKETS {
+        let rig = two_buckets();
+        let held = held(&rig, (limit, key, 5));
+        let leaver = waits(&rig, (limit, key, 1)).turn.expect("a second off");
+        rig.put("six");
+        let turn = waits(&rig, (limit, key, 3)).turn.expect("it waits");
+        drop(leaver);
+        assert_eq!(rig.limiter.release(&tenant("a"), held), Settlement::Done);
+        let burst = if limit.is_empty() { 5 } else { 6 };
+        rig.clock.advance(turn.comes().since(rig.clock.now()));
+        let spent = spent_at_once(&rig, (limit, key));
+        assert!(spent + 3 <= burst, "{spent}, and 3 are waited for");
+        turn.take();
+    }
+}
