@@ -193,3 +193,31 @@ fn a_reservation_survives_a_change_of_tier_and_is_worth_no_more_for_it() {
     assert_eq!(release(&rig, reservation), Settlement::Done);
     assert_eq!(rig.drain(), 0);
 }
+
+#[test]
+fn what_was_held_before_a_tenant_was_removed_and_put_again_is_worth_nothing_to_the_new_one() {
+    let limits = vec![named("api", None, Some(quota(1, 5)))];
+    let rig = Rig::new(vec![tier("five", Some(quota(1, 5)), limits)]);
+    let call = |hold| {
+        let charges = charges_of(&[("api", "u", 5)]);
+        let call = Call {
+            charges: &charges,
+            hold,
+            ..Call::default()
+        };
+        rig.limiter.acquire("a", &call).expect("known").decision
+    };
+    let held = call(Some(60 * SECOND)).reservation.expect("there are five");
+    assert!(rig.limiter.directory().remove(&tenant("a")).is_some());
+    rig.put("five");
+    assert!(call(None).is_allowed(), "it begins with full buckets");
+    assert_eq!(release(&rig, held), Settlement::Done);
+    assert_eq!(
+        rig.call(&[("api", "u", 0)])
+            .standing
+            .expect("limited")
+            .remaining,
+        0
+    );
+    assert_eq!(rig.drain(), 0);
+}

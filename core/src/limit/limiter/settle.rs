@@ -240,6 +240,10 @@ impl Limiter {
     /// How much time went back.
     fn refund(&self, charged: &Arc<Entry>, paid: &Paid, tokens: u64, now: Ticks) -> Ticks {
         let back = self.on_current(charged, |entry| {
+            // One that was removed and put again has its own buckets.
+            if entry.number() != charged.number() {
+                return entry.request.read().map(|_| Ticks::ZERO);
+            }
             let word = |word: &Word, quota: Option<&Quota>, dues: &Dues| {
                 let (PaidReceipt::Word(receipt), Some(quota)) = (&paid.receipt, quota) else {
                     return Ok(Ticks::ZERO);
