@@ -6,6 +6,9 @@
 //! names itself, and remembering the decision, is one step under its lock; only a key
 //! table's lock nests in it.
 //!
+//! There may be so many ledgers before tenants that nobody named get none any more: so
+//! whoever makes up tenants leaves those that were named theirs.
+//!
 //! Forgetting races with a call that has just found the ledger: whoever forgets one
 //! retires it under its lock, and who finds it retired looks again.
 
@@ -56,7 +59,8 @@ pub(crate) struct Ledgers {
     most: usize,
 }
 
-/// There are as many ledgers as there may be, and none of them is empty.
+/// There are as many ledgers as there may be of tenants that nobody named, and none of
+/// them is empty.
 #[derive(Debug)]
 pub(crate) struct TooMany;
 
@@ -74,10 +78,12 @@ impl Ledgers {
         }
     }
 
-    /// Runs `work` on a tenant's ledger, which its first use makes.
+    /// Runs `work` on a tenant's ledger, which its first use makes: of one that is named
+    /// in any case.
     pub(crate) fn open<R>(
         &self,
         tenant: &TenantId,
+        is_named: bool,
         work: impl FnOnce(&mut Ledger) -> R,
     ) -> Result<R, TooMany> {
         let tenant = &*own(tenant);
@@ -86,7 +92,7 @@ impl Ledgers {
             let found = self.by_tenant.get(tenant);
             let ledger = match found {
                 Some(ledger) => ledger,
-                None if self.by_tenant.len() >= self.most => return Err(TooMany),
+                None if !is_named && self.by_tenant.len() >= self.most => return Err(TooMany),
                 None => self.by_tenant.get_or_insert_with(tenant.clone(), || {
                     Arc::new(Mutex::new(Ledger {
                         replays: Replays::new(),

@@ -29,7 +29,7 @@ use crate::cache::{BadField, TenantId};
 use crate::fence::{Boot, Tokens};
 use crate::planted::{Bug, planted};
 use crate::sync::AtomicBool;
-use crate::tenant::{Directory, Entry, Profile, Unresolved};
+use crate::tenant::{Directory, Entry, Profile, Source, Unresolved};
 
 mod buckets;
 mod count;
@@ -52,7 +52,8 @@ pub struct Config {
     /// Keys of all tenants and limits that are told apart at once, beyond the first 64
     /// of each limit: at most 100 bytes each. Default 1 048 576.
     pub max_keys: usize,
-    /// Tenants whose retries or reservations are remembered at once. Default 65 536.
+    /// Tenants whose retries or reservations are remembered at once, before those that
+    /// nobody named must do without: those that were named never do. Default 65 536.
     pub max_ledgers: usize,
     /// Tenants whose calls are told apart from all others'. At most 20 KiB for each of
     /// their limits. Default 20.
@@ -160,9 +161,10 @@ impl Limiter {
             return Ok(Acquired { decision, turn });
         }
         let id = (!call.request.is_empty()).then(|| self.request_id(call.request));
+        let is_named = matches!(entry.source(), Source::Configured | Source::Operator);
         let decided = self
             .ledgers
-            .open(&tenant, |ledger| -> Result<_, CallError> {
+            .open(&tenant, is_named, |ledger| -> Result<_, CallError> {
                 if let Some(id) = id
                     && !planted(Bug::ReplayForgotten)
                     && let Some((allowed, wait)) = ledger.replays.again(id, now)

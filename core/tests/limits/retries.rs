@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use millpond_core::limit::{Acquired, Call, CallError};
+use millpond_core::clock::Clock;
+use millpond_core::limit::{Acquired, Call, CallError, Config, Limiter, Verdict};
+use millpond_core::tenant::{self, Declaration, Directory, Strangers, TierName};
 
 use crate::rig::{Rig, SECOND, charges_of, tenant};
 
@@ -107,4 +109,36 @@ fn what_is_remembered_is_forgotten_with_the_tenant_and_with_time() {
     rig.clock.advance(61 * SECOND);
     rig.limiter.sweep();
     assert_eq!(rig.limiter.figures().ledgers, 0);
+}
+
+#[test]
+fn who_makes_up_tenants_leaves_those_that_were_named_their_memory() {
+    let free = Declaration::of(TierName::parse("free").expect("valid"));
+    let directory = Directory::new(tenant::Config {
+        strangers: Strangers::Unlimited,
+        tenants: vec![(tenant("a"), free)],
+        clock: Clock::Kernel,
+        ..tenant::Config::default()
+    });
+    let config = Config {
+        max_ledgers: 2,
+        ..Config::default()
+    };
+    let limiter = Limiter::new(directory.expect("valid"), config);
+    let verdict = |tenant: &str| {
+        let (charges, request) = named(b"1", 1);
+        let call = Call {
+            charges: &charges,
+            request,
+            ..Call::default()
+        };
+        let acquired = limiter.acquire(tenant, &call).expect("known");
+        acquired.decision.verdict
+    };
+    assert_eq!(verdict("made-up-1"), Verdict::Allowed);
+    assert_eq!(verdict("made-up-2"), Verdict::Allowed);
+    assert_eq!(verdict("made-up-3"), Verdict::Unavailable);
+    assert_eq!(verdict("made-up-2"), Verdict::Allowed, "its retry");
+    assert_eq!(verdict("a"), Verdict::Allowed);
+    assert_eq!(limiter.figures().ledgers, 3);
 }
