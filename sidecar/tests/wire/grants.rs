@@ -123,6 +123,24 @@ async fn a_process_is_granted_reports_and_hands_back() {
 }
 
 #[tokio::test]
+async fn what_is_not_found_takes_no_room_however_often_it_is_asked_for() {
+    let still = Still::start();
+    still.put("acme", Some(quota(1, 5)), Vec::new());
+    let mut stream = Stream::open(&still.client().await).await;
+    stream.ask(ask(1, 1)).await.expect("it is granted");
+    let held = still.pod.running.in_flight_bytes();
+    for nth in 0..100 {
+        let unknown = v1::GrantRequest {
+            limit: "fax".to_owned(),
+            ..ask(2 + nth % 2, 1)
+        };
+        let unknown = stream.ask(unknown).await.expect("the stream goes on");
+        assert_eq!(unknown.reason(), v1::LimitReason::NotFound);
+    }
+    assert_eq!(still.pod.running.in_flight_bytes(), held);
+}
+
+#[tokio::test]
 async fn an_empty_bucket_says_when_to_ask_again() {
     let still = Still::start();
     still.put("acme", Some(quota(4, 2)), Vec::new());

@@ -170,6 +170,7 @@ impl Granting {
             used: asked.used,
             returned: asked.returned,
         };
+        let held = self.call.charge.held();
         if !self.grants.knows(ask.id) {
             let names = ask.tenant.len() + ask.limit.len() + ask.key.len();
             if !self.call.charge.grow(GRANT_BYTES + names as u64) {
@@ -177,7 +178,12 @@ impl Granting {
             }
         }
         let decisions = self.desk.calls.decisions();
-        match self.grants.ask(&ask) {
+        let given = self.grants.ask(&ask);
+        if given.is_err() {
+            // Nothing is kept of it.
+            self.call.charge.shrink_to(held);
+        }
+        match given {
             Ok(given) => {
                 decisions.granted(&given);
                 Ok(answered::given(ask.id, &given, LIVES))
