@@ -29,7 +29,7 @@ use crate::cache::{BadField, TenantId};
 use crate::fence::{Boot, Tokens};
 use crate::planted::{Bug, planted};
 use crate::sync::AtomicBool;
-use crate::tenant::{Directory, Entry, Profile, Source, Unresolved};
+use crate::tenant::{Directory, Entry, Profile, Source, State, Unresolved};
 
 mod buckets;
 mod count;
@@ -215,6 +215,18 @@ impl Limiter {
             _ => None,
         };
         Ok(Acquired { decision, turn })
+    }
+
+    /// An answer to a caller that has waited, as its tenant's state leaves it now.
+    #[must_use]
+    pub fn obeyed(&self, tenant: &str, decision: Decision) -> Decision {
+        let state = self.directory.with(tenant, |entry| entry.state());
+        match state {
+            Ok(state) if state.access().limit => decision,
+            Ok(state) => Decision::of(Verdict::NotServed(state)),
+            // Strangers are refused since.
+            Err(_) => Decision::of(Verdict::NotServed(State::Suspended)),
+        }
     }
 
     /// What [`Self::acquire`] would answer. Spends nothing and makes no bucket.

@@ -7,7 +7,7 @@
 //! A call that is ready to wait is charged at once and answered at its turn. It holds
 //! its [`Turn`](millpond_core::limit::Turn) meanwhile: a caller that goes away drops
 //! the call, and the tokens go back. So does the end of the sidecar, which such a call
-//! is told.
+//! is told, and a tenant's state that was set meanwhile.
 //!
 //! | file | what it owns |
 //! |---|---|
@@ -83,7 +83,12 @@ impl Limits {
             let timer = told.waiting(&self.timer);
             let comes = timer.sleep_until(turn.comes());
             self.desk.while_serving(comes).await?;
-            turn.take();
+            let decision = self.limiter.obeyed(&request.tenant, decision);
+            // Who may not go on leaves: what refill has not given back goes back.
+            if decision.is_allowed() {
+                turn.take();
+            }
+            return self.decided(decision);
         }
         self.decided(decision)
     }

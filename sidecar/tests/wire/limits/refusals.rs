@@ -143,3 +143,32 @@ async fn who_still_waits_for_a_turn_when_the_sidecar_leaves_is_told_so_and_gets_
     assert_eq!(drained.expect("it ends"), Drained { cut_off: 0 });
     assert_eq!(away(), MINUTE);
 }
+
+#[tokio::test]
+async fn who_waits_for_a_turn_is_told_of_a_state_that_was_set_meanwhile() {
+    let still = Still::start();
+    still.put("acme", Some(quota(1, 1)), Vec::new());
+    let client = still.client().await;
+    assert!(asked(&client, acquire(&[])).await.allowed);
+    let request = v1::AcquireRequest {
+        max_wait_ms: 60_000,
+        ..acquire(&[])
+    };
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { asked(&client, request).await }
+    });
+    let limiter = std::sync::Arc::clone(still.pod.running.limiter());
+    let away = || {
+        let peek = limiter.peek("acme", &[own(1)]).expect("known");
+        peek.retry_after
+    };
+    eventually("it is charged", || away() == Duration::from_secs(2)).await;
+    let set = limiter.directory().set_state(&id("acme"), State::Suspended);
+    set.expect("it can be");
+    still.clock.advance(Duration::from_secs(1));
+    let told = timeout(LONG, waiting).await.expect("its turn came");
+    let told = told.expect("it ends");
+    assert!(!told.allowed, "it is not served any more");
+    assert_eq!(told.reason(), v1::LimitReason::Suspended);
+}
