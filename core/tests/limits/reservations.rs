@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use millpond_core::fence::Token;
-use millpond_core::limit::{Call, SettleError, Settlement};
+use millpond_core::limit::{Call, SettleError, Settlement, Verdict};
 
 use crate::rig::{Rig, SECOND, charges_of, named, quota, tenant, tier};
 
@@ -220,4 +220,59 @@ fn what_was_held_before_a_tenant_was_removed_and_put_again_is_worth_nothing_to_t
         0
     );
     assert_eq!(rig.drain(), 0);
+}
+
+#[test]
+fn a_hold_is_ten_minutes_at_most() {
+    let rig = Rig::five();
+    let charges = charges_of(&[("", "", 5)]);
+    let call = Call {
+        charges: &charges,
+        hold: Some(Duration::MAX),
+        ..Call::default()
+    };
+    let start = rig.clock.now();
+    let decision = rig.limiter.acquire("a", &call).expect("known").decision;
+    let until = decision.held_until.expect("it is held");
+    assert_eq!(until.since(start), 600 * SECOND);
+}
+
+#[test]
+fn where_there_is_no_room_for_another_reservation_nothing_is_spent() {
+    const MOST: u64 = 65_536;
+    let rig = Rig::new(vec![tier("large", Some(quota(1, MOST + 10)), Vec::new())]);
+    for _ in 0..MOST {
+        assert!(reserve(&rig, 1, 60 * SECOND).is_some());
+    }
+    let charges = charges_of(&[("", "", 1)]);
+    let call = Call {
+        charges: &charges,
+        hold: Some(SECOND),
+        ..Call::default()
+    };
+    let decision = rig.limiter.acquire("a", &call).expect("known").decision;
+    assert_eq!(decision.verdict, Verdict::Unavailable);
+    assert_eq!(rig.drain(), 10);
+}
+
+#[test]
+fn of_a_key_whose_rate_changed_there_and_back_nothing_comes_back() {
+    let limit = |rate| vec![named("api", None, Some(quota(rate, 5)))];
+    let slow = tier("slow", None, limit(1));
+    let rig = Rig::new(vec![slow, tier("fast", None, limit(50))]);
+    let charges = charges_of(&[("api", "u", 5)]);
+    let call = Call {
+        charges: &charges,
+        hold: Some(60 * SECOND),
+        ..Call::default()
+    };
+    let decision = rig.limiter.acquire("a", &call).expect("known").decision;
+    let held = decision.reservation.expect("there are five");
+    rig.put("fast");
+    // All of it is back at this rate, and spent again.
+    rig.clock.advance(SECOND);
+    assert!(rig.call(&[("api", "u", 5)]).is_allowed());
+    rig.put("slow");
+    assert_eq!(release(&rig, held), Settlement::Done);
+    assert!(!rig.call(&[("api", "u", 1)]).is_allowed());
 }

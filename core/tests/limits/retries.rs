@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use millpond_core::clock::Clock;
 use millpond_core::limit::{Acquired, Call, CallError, Config, Limiter, Verdict};
-use millpond_core::tenant::{self, Declaration, Directory, Strangers, TierName};
+use millpond_core::tenant::{self, Declaration, Directory, State, Strangers, TierName};
 
-use crate::rig::{Rig, SECOND, charges_of, tenant};
+use crate::rig::{Rig, SECOND, charges_of, named as limit, quota, tenant, tier};
 
 fn named<'a>(request: &'a [u8], cost: u64) -> (Vec<millpond_core::limit::Charge<'a>>, &'a [u8]) {
     (charges_of(&[("", "", cost)]), request)
@@ -141,4 +141,55 @@ fn who_makes_up_tenants_leaves_those_that_were_named_their_memory() {
     assert_eq!(verdict("made-up-2"), Verdict::Allowed, "its retry");
     assert_eq!(verdict("a"), Verdict::Allowed);
     assert_eq!(limiter.figures().ledgers, 3);
+}
+
+#[test]
+fn a_retry_for_a_tenant_that_is_suspended_since_is_not_served() {
+    let rig = Rig::five();
+    assert!(acquire(&rig, b"1", Duration::ZERO).decision.is_allowed());
+    let directory = rig.limiter.directory();
+    let set = directory.set_state(&tenant("a"), State::Suspended);
+    set.expect("it can be");
+    let retry = acquire(&rig, b"1", Duration::ZERO).decision;
+    assert_eq!(retry.verdict, Verdict::NotServed(State::Suspended));
+}
+
+#[test]
+fn a_call_that_waited_is_remembered_for_a_minute_from_its_turn_on() {
+    let rig = Rig::five();
+    assert_eq!(rig.drain(), 5);
+    let ahead: Vec<_> = (1..50)
+        .map(|_| acquire(&rig, b"", 60 * SECOND).turn.expect("it waits"))
+        .collect();
+    let named = acquire(&rig, b"1", 60 * SECOND).turn.expect("50 s off");
+    rig.clock.advance(50 * SECOND);
+    for turn in ahead.into_iter().chain([named]) {
+        turn.take();
+    }
+    rig.clock.advance(59 * SECOND);
+    assert!(acquire(&rig, b"1", Duration::ZERO).decision.is_allowed());
+    assert_eq!(rig.drain(), 5, "it spent nothing");
+}
+
+#[test]
+fn a_waiting_call_and_its_retry_are_charged_once_for_what_came_back_early() {
+    let limits = vec![limit("sms", Some(quota(1, 1)), None)];
+    let rig = Rig::new(vec![tier("slow", Some(quota(10, 5)), limits)]);
+    let sms = || {
+        let charges = charges_of(&[("sms", "", 1)]);
+        let call = Call {
+            charges: &charges,
+            patience: SECOND,
+            request: b"1",
+            hold: None,
+        };
+        rig.limiter.acquire("a", &call).expect("known")
+    };
+    assert!(rig.call(&[("sms", "", 1)]).is_allowed());
+    let turns = [sms(), sms()].map(|acquired| acquired.turn.expect("a second off"));
+    rig.clock.advance(SECOND);
+    for turn in turns {
+        turn.take();
+    }
+    assert_eq!(rig.drain(), 4, "5 in a moment, one of which it is");
 }
