@@ -141,6 +141,51 @@ async fn what_is_not_found_takes_no_room_however_often_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_granted_for_now_says_to_ask_again_in_a_second() {
+    let still = Still::with(Config {
+        in_flight: 8 << 20,
+        ..Config::on_free_ports()
+    });
+    still.put("acme", None, Vec::new());
+    let client = still.client().await;
+    let mut stream = Stream::open(&client).await;
+    // Grants take all the room there is.
+    let mut others = Vec::new();
+    let refused = loop {
+        let mut other = Stream::open(&client).await;
+        let mut refused = None;
+        for nth in 0..4_096 {
+            let given = other.ask(ask(nth, 1)).await.expect("the stream goes on");
+            if given.tokens == 0 {
+                refused = Some(given);
+                break;
+            }
+        }
+        others.push(other);
+        assert!(others.len() < 10, "it is bounded");
+        if let Some(refused) = refused {
+            break refused;
+        }
+    };
+    assert_eq!(refused.reason(), v1::LimitReason::Unavailable);
+    assert_eq!(refused.retry_after_ms, 1_000);
+    drop(others);
+    let limiter = still.pod.running.limiter();
+    let acme = millpond_core::tenant::TenantId::parse("acme").expect("valid");
+    let set = limiter
+        .directory()
+        .set_state(&acme, millpond_core::tenant::State::Maintenance);
+    set.expect("it can be");
+    eventually("there is room again", || {
+        still.pod.running.in_flight_bytes() < 1 << 20
+    })
+    .await;
+    let closed = stream.ask(ask(0, 1)).await.expect("the stream goes on");
+    assert_eq!(closed.reason(), v1::LimitReason::Unavailable);
+    assert_eq!(closed.retry_after_ms, 1_000);
+}
+
+#[tokio::test]
 async fn an_empty_bucket_says_when_to_ask_again() {
     let still = Still::start();
     still.put("acme", Some(quota(4, 2)), Vec::new());

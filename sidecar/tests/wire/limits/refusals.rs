@@ -171,4 +171,7 @@ async fn who_waits_for_a_turn_is_told_of_a_state_that_was_set_meanwhile() {
     let told = told.expect("it ends");
     assert!(!told.allowed, "it is not served any more");
     assert_eq!(told.reason(), v1::LimitReason::Suspended);
+    let set = limiter.directory().set_state(&id("acme"), State::Active);
+    set.expect("it can be");
+    assert_eq!(remaining(&client).await, 1, "what it waited for is back");
 }

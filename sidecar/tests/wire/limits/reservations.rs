@@ -59,6 +59,12 @@ async fn a_reservation_is_settled_once_to_its_real_cost() {
     assert_eq!(remaining(&client).await, 8);
 
     let held = reserve().await.reservation.expect("it is held");
+    let other = v1::Reservation {
+        boot: held.boot ^ 1,
+        ..held
+    };
+    assert_eq!(release(&other).await, v1::Settlement::Void);
+    assert_eq!(remaining(&client).await, 2, "it is held still");
     assert_eq!(release(&held).await, v1::Settlement::Done);
     assert_eq!(remaining(&client).await, 8);
     let held = reserve().await.reservation.expect("it is held");
