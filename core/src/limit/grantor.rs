@@ -15,7 +15,8 @@
 //!   nearly empty bucket need not ask for each token; an empty bucket says when to ask
 //!   again;
 //! - reports are cumulative by holder and grant: what is said twice counts once, what is
-//!   not said was spent, and no more comes back than was granted and not used;
+//!   not said was spent, and no more comes back than was granted and not used. What is
+//!   handed back of a store that is lost counts neither then nor later;
 //! - a bucket that is not known begins *empty*: what was on grant when the store lost it
 //!   may still be spent, so a full one would admit the burst twice;
 //! - tenants, limits and keys are apart.

@@ -107,6 +107,21 @@ pub async fn check<F: Future<Output = ()>>(grantor: &dyn Grantor, pass: impl Fn(
     one.ask(0).await;
     assert_eq!(one.drain().await, 0, "what was used is not handed back");
 
+    // What a store that is lost had granted is handed back to nobody: not at once, and not
+    // against what this one grants later.
+    pass(full).await;
+    let mut three = Sidecar::new(grantor, bucket);
+    three.ask(0).await;
+    three.returned = 8;
+    three.ask(0).await;
+    let got = three.ask(8).await.tokens;
+    three.ask(0).await;
+    assert_eq!(
+        two.drain().await,
+        BURST - got,
+        "what is on grant is not there"
+    );
+
     // Another quota forgives nothing.
     let faster = Quota::per_second(8, (2 * BURST).into()).expect("valid");
     two.bucket.quota = faster;

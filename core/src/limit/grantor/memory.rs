@@ -148,7 +148,8 @@ impl Bucket {
         };
         let counted = ask.returned.min(holder.granted.saturating_sub(ask.used));
         let mut left = counted.saturating_sub(holder.settled);
-        holder.settled += left;
+        // What does not count now never does: another store had granted it.
+        holder.settled = holder.settled.max(ask.returned);
         for receipt in holder.lots.iter_mut().rev() {
             let tokens = left.min(receipt.cost);
             let refunded = self.refunded;
