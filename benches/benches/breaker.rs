@@ -10,11 +10,12 @@
 
 use std::hint::black_box;
 use std::io::{self, Write};
-use std::sync::Barrier;
 use std::time::Duration;
 
 use failsafe::{CircuitBreaker as _, Config, backoff, failure_policy};
-use millpond_benches::{lockfile::locked_version, stopwatch::Stopwatch, table::Table};
+use millpond_benches::lockfile::locked_version;
+use millpond_benches::race::race;
+use millpond_benches::table::{Table, median};
 use millpond_core::Entropy;
 use millpond_core::breaker::{Breaker, Outcome, Policy, Window};
 use millpond_core::clock::{Clock, Time};
@@ -135,25 +136,13 @@ fn ring() -> Call<'static> {
 
 /// Nanoseconds a call, of one thread.
 fn run(call: &Call<'_>, threads: usize, count: u64, fails: u64) -> f64 {
-    let barrier = Barrier::new(threads);
-    let timed = || {
-        barrier.wait();
-        let watch = Stopwatch::start();
-        call(count, fails);
-        watch.elapsed()
+    let prepare = |_| {
+        move || {
+            call(count, fails);
+            0
+        }
     };
-    let slowest = std::thread::scope(|scope| {
-        let started: Vec<_> = (0..threads).map(|_| scope.spawn(timed)).collect();
-        let ended = started.into_iter().map(|thread| thread.join());
-        ended.map(|time| time.expect("no panic")).max()
-    });
-    slowest.unwrap_or_default().as_nanos() as f64 / count as f64
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    race(threads, count, prepare).nanos_per_operation()
 }
 
 fn main() -> io::Result<()> {

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use millpond_benches::{
     race::Run,
     subject::{Subject, Visitor},
-    table::Table,
+    table::{Table, median},
     workload::{Plan, Workload},
 };
 
@@ -174,10 +174,4 @@ fn row(
             100.0 * median(rounds.iter().map(|round| round[place].overlap))
         ),
     ]
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

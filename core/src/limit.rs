@@ -5,6 +5,8 @@
 //! - `gcra`: the arithmetic, pure.
 //! - `word`: one bucket, one atomic word over that arithmetic.
 //! - `keys`: the buckets of a limit's keys, bounded, with a tail.
+//! - `room`: how many keys may be told apart, over all tables.
+//! - `turns`: who waits for a bucket, and what a refund must leave them.
 //! - `levels`: what one call spends from several buckets, all or none.
 //! - `plan`: which buckets the charges of a call come to.
 //! - `call`, `limiter`: what is asked, and who decides it. Start at [`Limiter`].
@@ -13,6 +15,7 @@
 //! - `reservation`: tokens held until the real cost is known.
 //! - `grant`: tokens handed to processes that decide by themselves, as whoever grants
 //!   accounts for them.
+//! - `grantor`: the port to whoever shares out a whole fleet's buckets.
 //! - `handle`: one tenant in hand.
 //! - `meter`: how much is asked of each limit, counted beside the deciding.
 //! - `shadow`: what a limit would have to be, found by observing it.

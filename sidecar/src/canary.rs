@@ -180,6 +180,11 @@ impl Who {
     }
 }
 
+fn leaks(told: &[(Check, Outcome)]) -> bool {
+    told.iter()
+        .any(|(_, outcome)| matches!(outcome, Outcome::Leak(_)))
+}
+
 /// A canary at one sidecar.
 #[derive(Clone, Debug)]
 pub struct Canary {
@@ -205,7 +210,8 @@ impl Canary {
     /// Makes every check once.
     ///
     /// # Errors
-    /// What the sidecar said when it could not be reached, or failed.
+    /// What the sidecar said when it could not be reached, or failed; but a leak that was
+    /// found before is told.
     pub async fn round(&mut self) -> Result<Vec<(Check, Outcome)>, Status> {
         let mut told = Vec::with_capacity(Check::ALL.len());
         for check in Check::ALL {
@@ -221,6 +227,8 @@ impl Canary {
             let outcome = match outcome {
                 Ok(outcome) => outcome,
                 Err(Untold::Skipped(why)) => Outcome::Skipped(why),
+                // A leak is told whatever came after it.
+                Err(Untold::Away(_)) if leaks(&told) => return Ok(told),
                 Err(Untold::Away(status)) => return Err(status),
             };
             told.push((check, outcome));

@@ -11,7 +11,7 @@
 use std::io::{self, Write};
 
 use millpond_benches::race::Run;
-use millpond_benches::table::Table;
+use millpond_benches::table::{Table, median};
 
 mod millpond;
 mod peer;
@@ -205,10 +205,4 @@ fn row(
         format!("{:.1}", 100.0 * admitted as f64 / operations as f64),
         format!("{:.0}", 100.0 * median(runs().map(|run| run.overlap))),
     ]
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

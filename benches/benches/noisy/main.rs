@@ -21,7 +21,7 @@ use std::time::Duration;
 use millpond_benches::load::process::cpu_time;
 use millpond_benches::load::sidecar::metrics;
 use millpond_benches::stopwatch::Stopwatch;
-use millpond_benches::table::Table;
+use millpond_benches::table::{Table, median};
 use mimalloc::MiMalloc;
 
 mod neighbour;
@@ -256,10 +256,4 @@ fn ratios(alone: &[Round], beside: &[Round]) -> Vec<String> {
         .into_iter()
         .chain((0..columns).map(ratio))
         .collect()
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

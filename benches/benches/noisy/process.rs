@@ -35,8 +35,8 @@ impl Role {
         }
     }
 
-    /// This executable as this child: it ends when its stdin is closed, with its parent
-    /// too.
+    /// This executable as this child. The sidecar ends when its stdin is closed, with its
+    /// parent too; the noisy one when its time is over.
     pub(crate) fn command(self) -> io::Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
         let name = match self {

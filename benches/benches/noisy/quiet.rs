@@ -62,7 +62,11 @@ pub(crate) async fn fill(channel: &Channel) -> Result<(), Failure> {
 /// Spends what `jobs` has saved: what is admitted afterwards is its rate.
 pub(crate) async fn spend_burst(channel: &Channel) -> Result<(), Failure> {
     let mut cost = JOBS_BURST;
-    while cost > 0 {
+    // Bounded: where a call takes longer than a token, the bucket is never found empty.
+    for _ in 0..4 * JOBS_BURST {
+        if cost == 0 {
+            break;
+        }
         let (admitted, _) = acquire(channel.clone(), "jobs", cost).await?;
         if !admitted {
             cost /= 2;

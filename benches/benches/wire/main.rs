@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use millpond_benches::load::process::cpu_time;
 use millpond_benches::stopwatch::Stopwatch;
-use millpond_benches::table::Table;
+use millpond_benches::table::{Table, median};
 use mimalloc::MiMalloc;
 
 mod callers;
@@ -208,10 +208,4 @@ fn row(
         format!("{:.2}", median(of(|round| round.client_micros))),
         format!("{:.0}", median(of(|round| round.per_second))),
     ]
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

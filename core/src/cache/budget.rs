@@ -80,7 +80,8 @@ impl Payer {
             return entry.origin.read().map(|_| ()).map_err(|_| Unpaid::Changed);
         };
         let now = directory.coarse_now();
-        // Nothing of it is refunded and nobody waits: its dues are those of no charge.
+        // Nobody waits for it and nothing is refunded, so the dues of the tenant's own bucket
+        // do: of them the lock alone is touched, by a charge that finds the word sealed.
         match entry.origin.charge(quota, now, 1, Ticks::ZERO, &entry.dues) {
             Ok(_) => Ok(()),
             Err(Refused::Later { after }) => {

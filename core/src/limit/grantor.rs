@@ -16,7 +16,8 @@
 //!   again;
 //! - reports are cumulative by holder and grant: what is said twice counts once, what is
 //!   not said was spent, and no more comes back than was granted and not used. What is
-//!   handed back of a store that is lost counts neither then nor later;
+//!   handed back of a store that is lost counts against what this one had granted by then
+//!   (a holder's tokens are all alike), and not against what it grants later;
 //! - a bucket that is not known begins *empty*: what was on grant when the store lost it
 //!   may still be spent, so a full one would admit the burst twice;
 //! - tenants, limits and keys are apart.

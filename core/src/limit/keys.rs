@@ -201,6 +201,9 @@ impl KeyTable {
         let left = receipt.waits(now) && tokens >= receipt.cost && state.rerated == charged.rerated;
         if left && let Some(queue) = state.queues.get_mut(&charged.made) {
             queue.left(receipt.at);
+            if !queue.is_waited_in(now) {
+                state.queues.remove(&charged.made);
+            }
         }
         // Whoever still waits for the tail that the key has left counts there.
         let floor = [state.made(place), charged.made]

@@ -3,8 +3,9 @@
 //!
 //! One ledger a tenant, made by the first call that needs one and forgotten when it
 //! is empty, so tenants cannot crowd out or delay each other's. Deciding a call that
-//! names itself, and remembering the decision, is one step under its lock; only a key
-//! table's lock nests in it.
+//! names itself, and remembering the decision, is one step under its lock; in it
+//! nest only those of a key table, of a bucket's queue and of what is observed in shadow,
+//! each by itself.
 //!
 //! There may be so many ledgers before tenants that nobody named get none any more: so
 //! whoever makes up tenants leaves those that were named theirs.

@@ -120,6 +120,14 @@ pub(crate) enum PaidReceipt {
 }
 
 impl PaidReceipt {
+    /// When its tokens may be spent, as its bucket counts time.
+    pub(crate) fn turn(&self) -> Ticks {
+        match self {
+            Self::Word(receipt) => receipt.at,
+            Self::Key(charged) => charged.receipt.at,
+        }
+    }
+
     /// Tokens.
     pub(crate) fn cost(&self) -> u64 {
         match self {

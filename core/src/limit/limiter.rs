@@ -55,7 +55,7 @@ pub struct Config {
     /// Tenants whose retries or reservations are remembered at once, before those that
     /// nobody named must do without: those that were named never do. Default 65 536.
     pub max_ledgers: usize,
-    /// Tenants whose calls are told apart from all others'. At most 20 KiB for each of
+    /// Tenants whose calls are told apart from all others'. At most 28 KiB for each of
     /// their limits. Default 20.
     pub metered: usize,
     /// What becomes of a charge of a limit that the tenant has not. Default

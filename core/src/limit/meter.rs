@@ -42,6 +42,9 @@ mod series;
 pub(crate) use meters::{Meters, Observers};
 pub use series::{Metered, Of as MeteredOf, Recent};
 
+/// More tokens of one call are counted as so many: no sum comes round.
+const MOST_A_CALL: u64 = 1 << 32;
+
 /// What became of calls that asked for tokens of one limit. A call that asked for none,
 /// of a tenant that is not served, or repeated for its answer, is not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +59,8 @@ pub struct Counts {
     pub never: u64,
     /// Denied by another limit that they charged as well.
     pub elsewhere: u64,
-    /// Tokens of the calls allowed, as they were charged: what went back later included.
+    /// Tokens of the calls allowed, as they were charged: what went back later included,
+    /// and a call whose turn did not come. A cost above 2³² counts as that.
     pub tokens: u64,
 }
 
@@ -237,7 +241,7 @@ impl Meter {
                     add(&self.ones, 1);
                 } else {
                     add(&self.others, 1);
-                    add(&self.tokens, cost);
+                    add(&self.tokens, cost.min(MOST_A_CALL));
                 }
                 if would_deny {
                     add(&self.would_deny, 1);

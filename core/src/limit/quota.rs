@@ -26,8 +26,9 @@ impl Ticks {
     /// None.
     pub const ZERO: Self = Self(0);
 
-    /// The last point in time that a bucket can hold: 9 years after the origin.
-    pub(crate) const END: Self = Self((1 << 62) - 1);
+    /// The last point in time that a bucket can hold: 9 years after the origin. One less
+    /// than 62 bits hold, so that a word of it, waited for and sealed, is not a pending one.
+    pub(crate) const END: Self = Self((1 << 62) - 2);
 
     /// As many as a duration has; capped at the last point in time.
     #[must_use]

@@ -18,12 +18,14 @@
 //! and are still in the bucket then. What a floor keeps back of a refund is what
 //! the bucket had no room for.
 //!
+//! A change of rates forgets the queue: those who wait then have no floor.
+//!
 //! Charges need not look: they only raise the word, and as they raise it so do they the
 //! floor.
 //!
 //! Cost: a few instructions a turn; a refund looks at one number. Of turns whose numbers
 //! can never be the greatest again nothing is kept: callers that come one after the
-//! other keep one for all, and each refund between them adds at most one. 80 bytes while
+//! other keep one for all, and each refund between them adds at most one. about 200 bytes while
 //! somebody waits, 8 otherwise.
 
 use std::collections::VecDeque;
@@ -40,7 +42,8 @@ struct Turns {
     peaks: VecDeque<Peak>,
     /// The tokens of all of them, in time.
     given: i128,
-    /// Callers who have neither come to their turn nor left.
+    /// Callers who have neither come to their turn nor left; or more, of those who wait
+    /// for another bucket as well.
     callers: usize,
     /// When the first of them came: a turn until then was that of a caller before, who
     /// was late to take it.

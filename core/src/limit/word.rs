@@ -51,6 +51,8 @@ const SEALED: u64 = 1 << 63;
 const WAITED_FOR: u64 = 1 << 62;
 const PENDING: u64 = u64::MAX;
 
+const _: () = assert!(SEALED | WAITED_FOR | Ticks::END.0 != PENDING);
+
 /// A charge that went through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Charged {

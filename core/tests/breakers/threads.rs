@@ -1,5 +1,6 @@
 //! Many threads at once.
 
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millpond_core::breaker::{Outcome, Policy, State};
@@ -9,10 +10,13 @@ use crate::rig::{FAST, Rig, by_count, by_time};
 const THREADS: usize = 4;
 
 fn at_once(act: impl Fn(usize) + Sync) {
+    let (act, begin) = (&act, &Barrier::new(THREADS));
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
-            let act = &act;
-            scope.spawn(move || act(thread));
+            scope.spawn(move || {
+                begin.wait();
+                act(thread);
+            });
         }
     });
 }

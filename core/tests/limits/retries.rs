@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use millpond_core::clock::Clock;
+use millpond_core::clock::{Clock, ManualClock, Time};
 use millpond_core::limit::{Acquired, Call, CallError, Config, Limiter, Verdict};
 use millpond_core::tenant::{self, Declaration, Directory, State, Strangers, TierName};
 
@@ -117,7 +117,7 @@ fn who_makes_up_tenants_leaves_those_that_were_named_their_memory() {
     let directory = Directory::new(tenant::Config {
         strangers: Strangers::Unlimited,
         tenants: vec![(tenant("a"), free)],
-        clock: Clock::Kernel,
+        clock: Clock::Manual(ManualClock::starting_at(Time::ZERO.after(1_000 * SECOND))),
         ..tenant::Config::default()
     });
     let config = Config {

@@ -109,14 +109,7 @@ fn who_reserves_and_waits_holds_from_the_turn_on() {
 }
 
 fn hold(rig: &Rig, cost: u64) -> Token {
-    let charges = charges_of(&[("", "", cost)]);
-    let call = Call {
-        charges: &charges,
-        hold: Some(60 * SECOND),
-        ..Call::default()
-    };
-    let decision = rig.limiter.acquire("a", &call).expect("known").decision;
-    decision.reservation.expect("there is room")
+    held(rig, ("", "", cost))
 }
 
 #[test]
@@ -284,4 +277,20 @@ fn who_waited_since_before_a_change_of_rates_leaves_and_takes_no_turn_from_other
         assert!(spent + 3 <= burst, "{spent}, and 3 are waited for");
         turn.take();
     }
+}
+
+/// Three a second: a token takes no whole number of nanoseconds to come back.
+#[test]
+fn a_turn_that_is_told_rounded_up_has_come_for_its_bucket_too() {
+    let rig = Rig::new(vec![tier("thirds", Some(quota(3, 5)), Vec::new())]);
+    let reserved = hold(&rig, 5);
+    let first = patient(&rig, SECOND).turn.expect("a third of a second off");
+    let second = patient(&rig, SECOND).turn.expect("two thirds off");
+    rig.clock.advance(SECOND / 2);
+    first.take();
+    drop(second);
+    let released = rig.limiter.release(&tenant("a"), reserved);
+    assert_eq!(released, Settlement::Done);
+    // Nobody waits any more: all but the one that was spent is there.
+    assert_eq!(rig.drain(), 4);
 }

@@ -89,6 +89,9 @@ impl Canary {
             return skipped("nothing limits the tenants");
         }
         let before = self.peek(Who::B).await?.remaining;
+        if whole.remaining == 0 || before == 0 {
+            return skipped("a bucket is empty now");
+        }
         let Some(of_a) = self.hold(Who::A, whole.remaining).await?.reservation else {
             return skipped("nothing is reserved now");
         };

@@ -112,7 +112,7 @@ async fn a_sidecar_that_is_told_to_watches_itself_and_finds_no_leak() {
     config.canary = Duration::from_millis(1);
     let pod = Pod::with(config);
     let mut passed = [0.0; Check::ALL.len()];
-    // A page is a call: bounded, and no time is waited for.
+    // Bounded by pages, each of which is a call that takes its time.
     for _ in 0..20_000 {
         assert_eq!(counted(&pod, "leak").await, [0.0; Check::ALL.len()]);
         passed = counted(&pod, "passed").await;
@@ -121,8 +121,6 @@ async fn a_sidecar_that_is_told_to_watches_itself_and_finds_no_leak() {
         }
     }
     assert!(passed.iter().all(|rounds| *rounds >= 2.0), "{passed:?}");
-    let samples = pod.samples().await;
-    assert_eq!(samples["millpond_canary_rounds_unanswered_total"], 0.0);
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! A tenant that overdoes everything, beside one that keeps to its limits: counts only,
-//! on a clock that is moved by hand. `cargo bench --bench noisy` has the times.
+//! on a clock that is moved by hand. `cargo bench -p millpond-benches --bench noisy` has the times.
 
 use std::time::Duration;
 

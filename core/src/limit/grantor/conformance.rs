@@ -107,8 +107,8 @@ pub async fn check<F: Future<Output = ()>>(grantor: &dyn Grantor, pass: impl Fn(
     one.ask(0).await;
     assert_eq!(one.drain().await, 0, "what was used is not handed back");
 
-    // What a store that is lost had granted is handed back to nobody: not at once, and not
-    // against what this one grants later.
+    // What a store that is lost had granted does not count against what this one grants
+    // later.
     pass(full).await;
     let mut three = Sidecar::new(grantor, bucket);
     three.ask(0).await;

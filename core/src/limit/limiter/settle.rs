@@ -185,6 +185,9 @@ impl Limiter {
         if spent.came.swap(true, Ordering::Relaxed) {
             return;
         }
+        // As the buckets count it: what the caller was told is rounded up.
+        let turns = spent.paid.iter().map(|paid| paid.receipt.turn());
+        let turn = turns.max().unwrap_or(turn);
         let (now, entry) = (self.now(), &spent.entry);
         for paid in &spent.paid {
             // Sealed: the change has carried over what was spent.

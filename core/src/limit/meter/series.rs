@@ -88,7 +88,7 @@ impl Series {
     /// Takes the windows of one that is not told apart any more. Its total stays its own:
     /// what was told under its name must not be told again under another.
     pub(super) fn fold(&mut self, other: &mut Self) {
-        for (window, counts) in other.windows.drain(..) {
+        for (window, counts) in std::mem::take(&mut other.windows) {
             self.add_window(window, counts);
         }
     }

@@ -253,7 +253,7 @@ pub(super) const TENANTS: &[Promise] = &[
     ),
     unit(
         "B7",
-        "A bucket that the fleet's store has lost begins empty: what is on grant may still be spent.",
+        "A bucket that the fleet's store does not know begins empty: what another store granted may still be spent.",
         "limits",
         "fleet::the_model_of_a_fleet_passes_the_suite",
         "fleet-begins-full",
